@@ -1,0 +1,56 @@
+/* Causal softmax attention, forward (Vaswani et al. 2017). A tile of ATTENTION_TILE queries of one head is one piece of
+ * work: its scores against the keys up to the tile's end are all that is held at once.
+ *
+ * Scratch a thread: ATTENTION_TILE * time reals. */
+#include <cblas.h>
+#include <omp.h>
+
+#include "real.h"
+
+/* Probabilities are dropped after the softmax. Rows of draws begin at whole Philox blocks: keys are padded to four. */
+static void drop_row(const struct kernel_args *a, const struct draws *draws, int64_t head, int64_t query, real *row) {
+    int64_t time = a->attr->time, padded_keys = (time + 3) / 4 * 4, live = query + 1;
+    for (int64_t begin = 0; begin < live; begin += DRAWS) {
+        real keep[DRAWS];
+        draw(draws, (uint64_t)((head * time + query) * padded_keys + begin) / 4, keep);
+        int64_t count = smaller(DRAWS, live - begin);
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++) row[begin + i] *= keep[i];
+    }
+}
+
+/* head: index of (sequence, head); queries [begin, begin + ATTENTION_TILE) or fewer. */
+static void attend(const struct kernel_args *a, int64_t head, int64_t begin, real *scores) {
+    const struct op_attr *attr = a->attr;
+    int64_t time = attr->time, width = a->out[0].dim[1], size = width / attr->heads;
+    int64_t sequence = head / attr->heads, column = head % attr->heads * size;
+    const real *q = (const real *)a->in[0].data + sequence * time * 3 * width + column;
+    const real *k = q + width, *v = q + 2 * width;
+    real *o = (real *)a->out[0].data + (sequence * time + begin) * width + column;
+    real *lse = (real *)a->out[1].data + head * time;
+    int64_t rows = smaller(ATTENTION_TILE, time - begin), keys = begin + rows;
+    int stride = (int)(3 * width);
+
+    real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)keys, (int)size, (real)attr->scale,
+              q + begin * stride, stride, k, stride, 0, scores, (int)keys);
+    struct draws draws = draws_of(a);
+    for (int64_t i = 0; i < rows; i++) {
+        real *row = scores + i * keys;
+        lse[begin + i] = softmax_row(row, begin + i + 1, keys);
+        if (attr->rate > 0) drop_row(a, &draws, head, begin + i, row);
+    }
+    real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)size, (int)keys, 1, scores, (int)keys, v,
+              stride, 0, o, (int)width);
+}
+
+void K(attention)(const struct kernel_args *a) {
+    int64_t time = a->attr->time, heads = a->attr->batch * a->attr->heads;
+    int64_t tiles = (time + ATTENTION_TILE - 1) / ATTENTION_TILE, pieces = heads * tiles;
+    int64_t work = elements(&a->out[0]) * time;
+    /* The tiles of a head follow each other, so that its keys and values stay in the cache; the longest comes first. */
+#pragma omp parallel for schedule(dynamic) if (pieces > 1 && work >= SMALL)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        char *scratch = a->scratch + (size_t)omp_get_thread_num() * a->scratch_stride;
+        attend(a, piece / tiles, (tiles - 1 - piece % tiles) * ATTENTION_TILE, (real *)scratch);
+    }
+}

@@ -1,0 +1,76 @@
+/* Attention of new tokens onto a cache of keys and values, for generation. Tokens whose position is beyond the cache are
+ * the padding of a prefill: they are not stored, and their rows of o are zero.
+ *
+ * Scratch a thread: min(time, ATTENTION_TILE) * P reals, P rows of the cache a sequence. */
+#include <cblas.h>
+#include <omp.h>
+
+#include "real.h"
+
+/* Stores the keys and values of the new tokens that have a place. */
+static void store(const struct kernel_args *a, int64_t width, int64_t stored) {
+    int64_t time = a->attr->time, batch = a->attr->batch, places = a->out[1].dim[1], position = a->step->position;
+    const real *qkv = a->in[0].data;
+    real *keys = a->out[1].data, *values = a->out[2].data;
+    for (int64_t b = 0; b < batch; b++) {
+        for (int64_t t = 0; t < stored; t++) {
+            const real *token = qkv + (b * time + t) * 3 * width;
+            int64_t place = (b * places + position + t) * width;
+            memcpy(keys + place, token + width, (size_t)width * sizeof *keys);
+            memcpy(values + place, token + 2 * width, (size_t)width * sizeof *values);
+        }
+    }
+}
+
+/* One query: reads keys and values where they lie, where a library would copy them first. */
+static void attend_one(const real *q, const real *k, const real *v, int64_t keys, int64_t size, int64_t width,
+                       real scale, real *scores, real *o) {
+    for (int64_t i = 0; i < keys; i++) scores[i] = (real)row_dot(q, k + i * width, size) * scale;
+    softmax_row(scores, keys, keys);
+    memset(o, 0, (size_t)size * sizeof *o);
+    for (int64_t i = 0; i < keys; i++) {
+        const real *value = v + i * width;
+        real p = scores[i];
+#pragma omp simd
+        for (int64_t d = 0; d < size; d++) o[d] += p * value[d];
+    }
+}
+
+/* head: index of (sequence, head); new tokens [begin, begin + ATTENTION_TILE) or fewer, of which those before `stored` have
+ * a place. */
+static void attend(const struct kernel_args *a, int64_t head, int64_t begin, int64_t stored, real *scores) {
+    const struct op_attr *attr = a->attr;
+    int64_t time = attr->time, width = a->out[0].dim[1], size = width / attr->heads, places = a->out[1].dim[1];
+    int64_t sequence = head / attr->heads, column = head % attr->heads * size, position = a->step->position;
+    const real *q = (const real *)a->in[0].data + (sequence * time + begin) * 3 * width + column;
+    const real *k = (const real *)a->out[1].data + sequence * places * width + column;
+    const real *v = (const real *)a->out[2].data + sequence * places * width + column;
+    real *o = (real *)a->out[0].data + (sequence * time + begin) * width + column;
+    int64_t end = smaller(begin + ATTENTION_TILE, time), live_end = smaller(end, stored), rows = live_end - begin;
+    for (int64_t t = live_end > begin ? live_end : begin; t < end; t++)
+        memset(o + (t - begin) * width, 0, (size_t)size * sizeof *o);
+    if (rows <= 0) return;
+    if (rows == 1) {
+        attend_one(q, k, v, position + live_end, size, width, (real)attr->scale, scores, o);
+        return;
+    }
+    int64_t keys = position + live_end;
+    real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)keys, (int)size, (real)attr->scale, q,
+              (int)(3 * width), k, (int)width, 0, scores, (int)keys);
+    for (int64_t i = 0; i < rows; i++) softmax_row(scores + i * keys, position + begin + i + 1, keys);
+    real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)size, (int)keys, 1, scores, (int)keys, v,
+              (int)width, 0, o, (int)width);
+}
+
+void K(attention_cached)(const struct kernel_args *a) {
+    int64_t time = a->attr->time, heads = a->attr->batch * a->attr->heads, width = a->out[0].dim[1];
+    int64_t room = a->out[1].dim[1] - a->step->position, stored = room < 0 ? 0 : smaller(room, time);
+    int64_t tiles = (time + ATTENTION_TILE - 1) / ATTENTION_TILE, pieces = heads * tiles;
+    int64_t work = elements(&a->out[0]) * (a->step->position + time);
+    store(a, width, stored);
+#pragma omp parallel for schedule(dynamic) if (pieces > 1 && work >= SMALL)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        char *scratch = a->scratch + (size_t)omp_get_thread_num() * a->scratch_stride;
+        attend(a, piece / tiles, piece % tiles * ATTENTION_TILE, stored, (real *)scratch);
+    }
+}

@@ -1,0 +1,68 @@
+/* Token and position embeddings. */
+#include "real.h"
+
+void K(embed)(const struct kernel_args *a) {
+    const int32_t *tokens = a->in[0].data;
+    const real *wte = a->in[1].data, *wpe = a->in[2].data;
+    real *x = a->out[0].data;
+    int64_t width = a->in[1].dim[1], positions = a->in[2].dim[0];
+    int64_t time = a->attr->time, rows = a->attr->batch * time;
+#pragma omp parallel for schedule(static) if (rows * width >= SMALL)
+    for (int64_t row = 0; row < rows; row++) {
+        const real *token = wte + tokens[row] * width;
+        real *y = x + row * width;
+        int64_t position = a->step->position + row % time;
+        if (wpe && position < positions) {
+            const real *place = wpe + position * width;
+#pragma omp simd
+            for (int64_t c = 0; c < width; c++) y[c] = token[c] + place[c];
+        } else { /* no table, or the padding of a prefill that ends beyond it */
+            memcpy(y, token, (size_t)width * sizeof *y);
+        }
+    }
+}
+
+static void zero(real *out, int64_t n) {
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK)
+        memset(out + begin, 0, (size_t)smaller(BLOCK, n - begin) * sizeof *out);
+}
+
+/* dwpe[t] += the sum over the batch of dx[batch, t]. */
+static void position_grad(const real *dx, int64_t batch, int64_t time, int64_t width, int add, real *dwpe) {
+#pragma omp parallel for schedule(static) if (batch * time * width >= SMALL)
+    for (int64_t t = 0; t < time; t++) {
+        for (int64_t begin = 0; begin < width; begin += COLUMN_BLOCK) {
+            int64_t count = smaller(COLUMN_BLOCK, width - begin);
+            real *out = dwpe + t * width + begin, sum[COLUMN_BLOCK] = {0};
+            for (int64_t b = 0; b < batch; b++) {
+                const real *row = dx + (b * time + t) * width + begin;
+#pragma omp simd
+                for (int64_t c = 0; c < count; c++) sum[c] += row[c];
+            }
+            for (int64_t c = 0; c < count; c++) out[c] = add ? out[c] + sum[c] : sum[c];
+        }
+    }
+}
+
+void K(embed_grad)(const struct kernel_args *a) {
+    const real *dx = a->in[0].data;
+    const int32_t *tokens = a->in[1].data;
+    real *dwte = a->out[0].data, *dwpe = a->out[1].data;
+    int64_t width = a->out[0].dim[1], time = a->attr->time, rows = a->attr->batch * time;
+    if (!(a->add & 1)) zero(dwte, elements(&a->out[0]));
+        /* Rows of one token must be added in order, so threads divide the columns. */
+#pragma omp parallel for schedule(static) if (rows * width >= SMALL)
+    for (int64_t begin = 0; begin < width; begin += COLUMN_BLOCK) {
+        int64_t count = smaller(COLUMN_BLOCK, width - begin);
+        for (int64_t row = 0; row < rows; row++) {
+            const real *from = dx + row * width + begin;
+            real *to = dwte + tokens[row] * width + begin;
+#pragma omp simd
+            for (int64_t c = 0; c < count; c++) to[c] += from[c];
+        }
+    }
+    if (!dwpe) return;
+    position_grad(dx, a->attr->batch, time, width, a->add >> 1 & 1, dwpe);
+    if (!(a->add & 2)) zero(dwpe + time * width, elements(&a->out[1]) - time * width);
+}

@@ -1,0 +1,44 @@
+/* GELU in the tanh form (Hendrycks & Gimpel 2016). Since (1 + tanh u) / 2 = 1 / (1 + e^-2u), it is x times a logistic
+ * function; that keeps its small values exact where 1 + tanh u would cancel, and needs no tanh. */
+#include "real.h"
+
+/* The argument of the logistic function, negated: 2 sqrt(2/pi) (x + 0.044715 x^3). */
+#define GELU_LINEAR ((real)1.5957691216057307)
+#define GELU_CUBIC  ((real)(1.5957691216057307 * 0.044715))
+
+void K(gelu)(const struct kernel_args *a) {
+    const real *x = a->in[0].data;
+    real *y = a->out[0].data;
+    int64_t n = elements(&a->out[0]);
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, n);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) {
+            real u = x[i] * (GELU_LINEAR + GELU_CUBIC * x[i] * x[i]);
+            y[i] = x[i] / (1 + real_exp(-u));
+        }
+    }
+}
+
+/* gelu'(x) = s + x s (1 - s) u', s = 1 / (1 + e), 1 - s = e / (1 + e), e = e^-u. Beyond |x| = 10 it is 1 or 0 to the
+ * last bit; the limit keeps powers of x and e from overflowing. */
+void K(gelu_grad)(const struct kernel_args *a) {
+    const real *dy = a->in[0].data, *x = a->in[1].data;
+    real *dx = a->out[0].data;
+    int64_t n = elements(&a->out[0]);
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, n);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) {
+            real limited = x[i] > 10 ? 10 : x[i];
+            limited = limited < -10 ? -10 : limited;
+            real square = limited * limited;
+            real e = real_exp(-limited * (GELU_LINEAR + GELU_CUBIC * square));
+            real s = 1 / (1 + e);
+            real slope = limited * (GELU_LINEAR + 3 * GELU_CUBIC * square);
+            dx[i] = dy[i] * s * (1 + slope * (e * s));
+        }
+    }
+}

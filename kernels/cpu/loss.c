@@ -1,0 +1,88 @@
+/* Cross-entropy and what happens to the loss: clamped, recorded, and turned into the seed of the backward pass. Losses
+ * are double in both builds. */
+#include "real.h"
+
+/* log(sum of e^row), shifted by the largest element so that nothing overflows. NaN in, NaN out. */
+static real log_sum_exp(const real *row, int64_t n) {
+    real top = row_max(row, n);
+    double total = 0;
+    for (int64_t begin = 0; begin < n; begin += ROW_PART) {
+        int64_t end = smaller(begin + ROW_PART, n);
+        real sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = begin; i < end; i++) sum += real_exp(row[i] - top);
+        total += (double)sum;
+    }
+    return (real)((double)top + log(total));
+}
+
+void K(xent)(const struct kernel_args *a) {
+    const real *logits = a->in[0].data;
+    const int32_t *targets = a->in[1].data;
+    double *loss = a->out[0].data;
+    real *lse = a->out[1].data;
+    int64_t vocabulary = a->in[0].dim[1], rows = a->in[0].dim[0];
+#pragma omp parallel for schedule(static) if (rows * vocabulary >= SMALL)
+    for (int64_t row = 0; row < rows; row++) lse[row] = log_sum_exp(logits + row * vocabulary, vocabulary);
+
+    double total = 0;
+    int64_t count = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        if (targets[row] < 0) continue;
+        total += (double)lse[row] - (double)logits[row * vocabulary + targets[row]];
+        count++;
+    }
+    loss[0] = count > 0 ? total / (double)count : 0;
+    loss[1] = (double)count;
+}
+
+void K(xent_grad)(const struct kernel_args *a) {
+    const real *logits = a->in[0].data, *lse = a->in[2].data;
+    const int32_t *targets = a->in[1].data;
+    const double *loss = a->in[3].data, *dloss = a->in[4].data;
+    real *dlogits = a->out[0].data;
+    int64_t vocabulary = a->in[0].dim[1], rows = a->in[0].dim[0];
+    real factor = loss[1] > 0 ? (real)(dloss[0] / loss[1]) : 0;
+#pragma omp parallel for schedule(static) if (rows * vocabulary >= SMALL)
+    for (int64_t row = 0; row < rows; row++) {
+        const real *from = logits + row * vocabulary;
+        real *to = dlogits + row * vocabulary, shift = lse[row];
+        if (targets[row] < 0) {
+            memset(to, 0, (size_t)vocabulary * sizeof *to);
+            continue;
+        }
+#pragma omp simd
+        for (int64_t i = 0; i < vocabulary; i++) to[i] = real_exp(from[i] - shift) * factor;
+        to[targets[row]] -= factor;
+    }
+}
+
+void K(clamp)(const struct kernel_args *a) {
+    const double *x = a->in[0].data;
+    double *y = a->out[0].data, value = x[0];
+    if (value < a->attr->low) value = a->attr->low;
+    if (value > a->attr->high) value = a->attr->high;
+    y[0] = value; /* comparisons with NaN are false: it stays */
+    y[1] = x[1];
+}
+
+void K(clamp_grad)(const struct kernel_args *a) {
+    const double *dy = a->in[0].data, *x = a->in[1].data;
+    double *dx = a->out[0].data;
+    dx[0] = a->attr->low <= x[0] && x[0] <= a->attr->high ? dy[0] : 0;
+    dx[1] = 0; /* the count of targets */
+}
+
+void K(record_loss)(const struct kernel_args *a) {
+    const double *y = a->in[0].data, *x = a->in[1].data;
+    double *slot = (double *)a->out[0].data + a->step->slot;
+    int64_t micro_batches = a->attr->micro_batches > 0 ? a->attr->micro_batches : 1;
+    double part = isfinite(x[0]) ? y[0] / (double)micro_batches : x[0];
+    *slot = a->add & 1 ? *slot + part : part;
+}
+
+void K(loss_seed)(const struct kernel_args *a) {
+    double *dloss = a->out[0].data;
+    dloss[0] = a->step->grad_scale;
+    dloss[1] = 0;
+}

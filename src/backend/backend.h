@@ -1,0 +1,38 @@
+/* A backend loads a plan on a device and runs its segments.
+ *
+ * load() makes every allocation: the arena, scratch, and the store entries that are missing; it rejects by name an op that
+ * has no kernel. run() never allocates. */
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+
+#include "comm/comm.h"
+#include "plan/plan.h"
+
+struct exec; /* a plan loaded on one device; opaque */
+
+enum copy_direction { COPY_TO_DEVICE, COPY_TO_HOST };
+
+struct backend {
+    const char *name;
+    /* `plan`, `store` and `comm` stay the caller's and must outlive *exec. */
+    int (*load)(const struct plan *plan, struct store *store, struct comm *comm, struct exec **exec);
+    int (*run)(struct exec *exec, enum segment segment);
+    /* Returns when all that was run is done; fails when that takes longer than the deadline (0: none). */
+    int (*wait)(struct exec *exec, double deadline_s);
+    /* Between `host` and bytes [offset, offset + bytes) of buffer `buf`. */
+    int (*copy)(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
+    void (*unload)(struct exec *exec);
+    void (*free_store)(struct store *store);
+    /* What a large matrix product reaches on this device, in FLOP/s, measured in a moment; 0 if there is no device. */
+    double (*peak_flops)(void);
+};
+
+extern const struct backend backend_cpu, backend_null;
+
+/* The backend that the config asks for (enum backend_choice). */
+const struct backend *backend_choose(int choice);
+
+/* With the environment variable LOCKSTEP_POISON=1 the CPU backend fills every value with NaN when it is loaded and again
+ * when it dies, so that reading memory that no longer holds what was meant shows at once. For tests: it costs time. */
+
+#endif

@@ -1,0 +1,221 @@
+/* The CPU backend: pointers are resolved at load, and running a segment is one loop over its ops. */
+#include "backend/cpu.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "plan/tree.h"
+
+typedef void kernel(const struct kernel_args *args);
+
+/* One row an op: its kernels for float and double. Ops of LANE_COMM have none. */
+#define COMPUTE(name)                                                                                                  \
+    { cpu_##name##_f32, cpu_##name##_f64 }
+#define COMM(name)                                                                                                     \
+    { NULL, NULL }
+#define DECLARE_COMPUTE(name) kernel cpu_##name##_f32, cpu_##name##_f64;
+#define DECLARE_COMM(name)
+#define OP(name, outs, ins, reuse, lane) DECLARE_##lane(name)
+#include "plan/op.def"
+#undef OP
+static kernel *const kernels[OP_COUNT][2] = {
+#define OP(name, outs, ins, reuse, lane) [OP_##name] = lane(name),
+#include "plan/op.def"
+#undef OP
+};
+
+/* Adds the entry for a root buffer of the store unless a plan before made it. */
+static int store_entry(struct store *store, const struct buf *buf, void **data) {
+    int64_t bytes = buf_bytes(buf);
+    for (int i = 0; i < store->count; i++)
+        if (!strcmp(store->entry[i].name, buf->name)) {
+            if (store->entry[i].bytes != bytes)
+                return fail(STATUS_FAILED, "store: %s has %lld bytes, the plan wants %lld", buf->name,
+                            (long long)store->entry[i].bytes, (long long)bytes);
+            *data = store->entry[i].data;
+            return 0;
+        }
+    if (store->count == (int)(sizeof store->entry / sizeof *store->entry))
+        return fail(STATUS_FAILED, "store: too many entries");
+    struct store_entry *entry = &store->entry[store->count];
+    snprintf(entry->name, sizeof entry->name, "%s", buf->name);
+    entry->bytes = bytes;
+    TRY(arena_new(&entry->data, bytes, buf->name));
+    store->count++;
+    *data = entry->data;
+    return 0;
+}
+
+static int place_buffers(struct exec *exec, struct store *store) {
+    const struct plan *plan = exec->plan;
+    for (int b = 0; b < plan->n_bufs; b++) {
+        const struct buf *buf = &plan->bufs[b];
+        if (buf->alias != NONE)
+            exec->data[b] = (char *)exec->data[buf->alias] + buf->offset;
+        else if (buf->kind == BUF_PARAM || buf->kind == BUF_STATE)
+            TRY(store_entry(store, buf, &exec->data[b]));
+        else
+            exec->data[b] = exec->arena + buf->offset;
+    }
+    return 0;
+}
+
+static void set_view(const struct exec *exec, int buf, struct view *view) {
+    if (buf == NONE) return;
+    view->data = exec->data[buf];
+    memcpy(view->dim, exec->plan->bufs[buf].dim, sizeof view->dim);
+}
+
+static int prepare_ops(struct exec *exec) {
+    const struct plan *plan = exec->plan;
+    for (int i = 0; i < plan->n_ops; i++) {
+        const struct op *op = &plan->ops[i];
+        if (op_info[op->kind].lane == LANE_COMPUTE && !kernels[op->kind][0])
+            return fail(STATUS_FAILED, "backend cpu: op %s has no kernel", op_info[op->kind].name);
+        struct kernel_args *args = &exec->args[i];
+        for (int k = 0; k < MAX_OUT; k++) set_view(exec, op->out[k], &args->out[k]);
+        for (int k = 0; k < MAX_IN; k++) set_view(exec, op->in[k], &args->in[k]);
+        args->attr = &op->attr;
+        args->add = op->add;
+        args->step = exec->data[plan->step];
+        args->scratch = exec->scratch;
+        args->scratch_stride = (size_t)plan->scratch_bytes;
+    }
+    return 0;
+}
+
+/* Space for the messages of one exchange: at most a cover to and from every other rank. */
+static int prepare_messages(struct exec *exec) {
+    size_t ranks = (size_t)exec->plan->request.ranks;
+    exec->sends = calloc(ranks * TREE_MAX_COVER, sizeof *exec->sends);
+    exec->receives = calloc(ranks * TREE_MAX_COVER, sizeof *exec->receives);
+    exec->offset = calloc(ranks, sizeof *exec->offset);
+    exec->bytes = calloc(ranks, sizeof *exec->bytes);
+    return exec->sends && exec->receives && exec->offset && exec->bytes
+               ? 0
+               : fail(STATUS_FAILED, "backend cpu: out of memory");
+}
+
+static void cpu_unload(struct exec *exec) {
+    if (!exec) return;
+    arena_free(exec->arena, exec->plan->arena_bytes);
+    arena_free(exec->scratch, exec->scratch_bytes);
+    free(exec->data);
+    free(exec->args);
+    free(exec->sends);
+    free(exec->receives);
+    free(exec->offset);
+    free(exec->bytes);
+    free(exec);
+}
+
+static int load(struct exec *exec, struct store *store) {
+    const struct plan *plan = exec->plan;
+    exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
+    exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
+    if (!exec->data || !exec->args) return fail(STATUS_FAILED, "backend cpu: out of memory");
+    exec->scratch_bytes = plan->scratch_bytes * omp_get_max_threads();
+    TRY(arena_new((void **)&exec->arena, plan->arena_bytes, "arena"));
+    TRY(arena_new((void **)&exec->scratch, exec->scratch_bytes, "scratch"));
+    TRY(place_buffers(exec, store));
+    TRY(prepare_messages(exec));
+    if (exec->poison)
+        memset(exec->arena + plan->persistent_bytes, 0xff, (size_t)(plan->arena_bytes - plan->persistent_bytes));
+    return prepare_ops(exec);
+}
+
+static int cpu_load(const struct plan *plan, struct store *store, struct comm *comm, struct exec **out) {
+    struct exec *exec = calloc(1, sizeof *exec);
+    if (!exec) return fail(STATUS_FAILED, "backend cpu: out of memory");
+    exec->plan = plan;
+    exec->comm = comm;
+    const char *poison = getenv("LOCKSTEP_POISON");
+    exec->poison = poison && !strcmp(poison, "1");
+    int status = load(exec, store);
+    if (status)
+        cpu_unload(exec);
+    else
+        *out = exec;
+    return status;
+}
+
+/* Fills what died at position `at` of its segment with NaN, unless its memory has been taken over. */
+static void poison_dead(struct exec *exec, const struct op *op, int at) {
+    const struct plan *plan = exec->plan;
+    for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
+        int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
+        if (id == NONE || plan->bufs[id].kind != BUF_ACT || plan->bufs[id].last != at) continue;
+        if (op->out[0] != NONE && plan->bufs[op->out[0]].takes == id) continue;
+        memset(exec->data[id], 0xff, (size_t)buf_bytes(&plan->bufs[id]));
+    }
+}
+
+static int cpu_run(struct exec *exec, enum segment segment) {
+    const struct plan *plan = exec->plan;
+    int type = plan->bufs[plan->flat_params].type == DTYPE_F64;
+    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
+        const struct op *op = &plan->ops[i];
+        kernel *compute = kernels[op->kind][type];
+        if (compute)
+            compute(&exec->args[i]);
+        else
+            TRY(cpu_communicate(exec, op));
+        if (exec->poison) poison_dead(exec, op, i - plan->segment_begin[segment]);
+    }
+    return 0;
+}
+
+/* run() returns when the work is done. */
+static int cpu_wait(struct exec *exec, double deadline_s) {
+    (void)exec, (void)deadline_s;
+    return 0;
+}
+
+static int cpu_copy(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes,
+                    enum copy_direction direction) {
+    if (offset < 0 || offset + bytes > buf_bytes(&exec->plan->bufs[buf]))
+        return fail(STATUS_FAILED, "backend cpu: copy beyond buffer %s", exec->plan->bufs[buf].name);
+    char *device = (char *)exec->data[buf] + offset;
+    if (direction == COPY_TO_DEVICE)
+        memcpy(device, host, (size_t)bytes);
+    else
+        memcpy(host, device, (size_t)bytes);
+    return 0;
+}
+
+static void cpu_free_store(struct store *store) {
+    for (int i = 0; i < store->count; i++) arena_free(store->entry[i].data, store->entry[i].bytes);
+    store->count = 0;
+}
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The best of a few products of 1024 x 1024 floats: what 'mfu' is measured against. */
+static double cpu_peak_flops(void) {
+    enum { N = 1024 };
+    float *m;
+    double best = 0;
+    if (arena_new((void **)&m, 3ll * N * N * (int64_t)sizeof *m, "matrix ceiling")) return 0;
+    for (int i = 0; i < 2 * N * N; i++) m[i] = (float)(i % 7) - 3.0f;
+    for (int run = 0; run < 4; run++) {
+        double begin = seconds();
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, N, N, N, 1, m, N, m + N * N, N, 0, m + 2 * N * N, N);
+        double rate = 2.0 * N * N * N / (seconds() - begin);
+        if (rate > best) best = rate;
+    }
+    arena_free(m, 3ll * N * N * (int64_t)sizeof *m);
+    return best;
+}
+
+const struct backend backend_cpu = {
+    "cpu", cpu_load, cpu_run, cpu_wait, cpu_copy, cpu_unload, cpu_free_store, cpu_peak_flops,
+};

@@ -1,0 +1,24 @@
+/* The inside of a plan loaded on the CPU; shared by cpu.c and cpu_comm.c. */
+#ifndef BACKEND_CPU_H
+#define BACKEND_CPU_H
+
+#include "backend/backend.h"
+
+struct exec {
+    const struct plan *plan;
+    struct comm *comm;
+    char *arena, *scratch;
+    int64_t scratch_bytes;    /* of all threads together */
+    void **data;              /* where each buffer is */
+    struct kernel_args *args; /* what each op's kernel is given, made at load */
+    int poison;
+
+    /* Sized at load for the largest exchange of the plan. */
+    struct comm_message *sends, *receives;
+    int64_t *offset, *bytes; /* for each rank */
+};
+
+/* Runs an op of LANE_COMM. */
+int cpu_communicate(struct exec *exec, const struct op *op);
+
+#endif

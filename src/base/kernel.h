@@ -1,0 +1,73 @@
+/* What a kernel is given: the one header of src/ that files in kernels/ may include.
+ *
+ * A kernel is a pure function of its operands, its attributes and the step block. It allocates nothing, keeps no state,
+ * and adds in an order that depends on shapes alone, never on the number of threads. op.def lists the operands of each
+ * op in order and is their manual. */
+#ifndef BASE_KERNEL_H
+#define BASE_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/philox.h"
+
+enum {
+    MAX_RANK = 4,
+    MAX_OUT = 3,
+    MAX_IN = 7,
+    CHUNK = 65536, /* elements: the grain of everything that is summed or sharded over the flat parameter space */
+};
+
+/* One operand. Dimensions beyond the rank are 1. `data` is NULL where an optional operand is left out. */
+struct view {
+    void *data;
+    int64_t dim[MAX_RANK];
+};
+
+/* The attributes of all ops; op.def says which op reads which. Unused ones are zero. */
+struct op_attr {
+    int64_t batch, time;        /* sequences, tokens a sequence */
+    int64_t heads;              /* attention heads */
+    int64_t vocab, positions;   /* rows of the embedding tables */
+    int64_t begin, end;         /* a range of the flat parameter space, in elements */
+    int64_t decay_end;          /* AdamW: weight decay applies to flat elements below it */
+    int64_t micro_batches;      /* micro-batches whose losses make one slot's mean */
+    uint32_t site;              /* which random draw of the model this is; clones of an op keep it */
+    double rate;                /* dropout probability */
+    double scale, eps;          /* attention scale; norm epsilon or AdamW epsilon */
+    double low, high;           /* clamp range */
+    double beta1, beta2, decay; /* AdamW */
+    double max_norm;            /* gradient clipping; 0 is off */
+    const int *program;         /* tree_finish: the sum in reverse Polish notation, see plan/tree.h */
+    int program_length;
+};
+
+/* What changes from step to step. The host writes the first part before segments run; ops write the second part. It is
+ * an ordinary buffer on the device, so that a captured graph bakes nothing in and a skip is a predicate. */
+struct step_block {
+    uint32_t seed;
+    uint32_t step;
+    uint32_t slot, micro; /* which leaf, which micro-batch of it */
+    int32_t fold;         /* how many held sums the finished leaf takes up, see plan/tree.h */
+    int32_t held;         /* how many sums are held before that */
+    int64_t position;     /* generation: tokens already in the cache */
+    int64_t row;          /* generation: the row whose logits are wanted */
+    double grad_scale;    /* d(step loss)/d(micro-batch loss) = 1 / (slots * micro_batches_per_slot) */
+    double lr;
+    int64_t adam_step; /* updates done so far; the next one is adam_step + 1 */
+
+    double grad_norm;  /* by clip: L2 norm of the step's gradient */
+    double clip_scale; /* by clip: what AdamW multiplies the gradient by */
+    int32_t skip;      /* by clip: 1 when a loss or the norm is not finite; the update then writes nothing */
+};
+
+struct kernel_args {
+    struct view out[MAX_OUT], in[MAX_IN];
+    const struct op_attr *attr;
+    struct step_block *step;
+    unsigned add;  /* bit i: out[i] is added to, not overwritten (weight gradients after the first) */
+    char *scratch; /* one area a thread, `scratch_stride` bytes apart; the op's rule asks for its size */
+    size_t scratch_stride;
+};
+
+#endif

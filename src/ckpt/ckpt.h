@@ -1,0 +1,69 @@
+/* Checkpoints: sharded HDF5, one file a rank, written so that a folder either is a whole checkpoint or does not count.
+ *
+ *   DIR/step-00000100/shard-00000-of-00002.h5 …   contiguous datasets: the slices that a rank holds of each array
+ *   DIR/step-00000100/manifest.json               sizes and hashes of every file, counters, config; written last
+ *
+ * Saving: each rank writes into step-N.tmp, closes, syncs, reads back and hashes; ranks agree; rank 0 writes the manifest,
+ * syncs, and renames the folder. A folder without a whole manifest does not exist. Errors in a checkpoint that is
+ * read have status STATUS_BAD_DATA and name the file. */
+#ifndef CKPT_CKPT_H
+#define CKPT_CKPT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/dtype.h"
+
+/* A named array; this rank holds elements [begin, end) of its row-major order at `data` (of element `begin`). */
+struct ckpt_array {
+    char name[64]; /* "params/h0.ln1.w", "adam.m/h0.ln1.w" */
+    enum dtype type;
+    int rank;
+    int64_t dim[4];
+    int64_t begin, end;
+    void *data;
+};
+
+struct ckpt_meta {
+    int64_t step;       /* the state is the one before this step */
+    int64_t adam_step;  /* updates done */
+    int64_t skipped;    /* steps skipped so far */
+    const char *config; /* the run's config as YAML; on reading, owned by the struct: ckpt_meta_free() */
+};
+
+/* The ranks that save together. With one rank pass size 1; the functions are then not called. */
+struct ckpt_group {
+    int rank, size;
+    void *context;
+    int (*agree)(void *context, int status);                                  /* the largest status of all ranks */
+    int (*gather)(void *context, const void *mine, void *all, int64_t bytes); /* equal sizes, in rank order */
+};
+
+/* Collective. Writes DIR/step-N, then deletes all but the newest `keep` whole checkpoints (0: keeps all), never the one
+ * just written. STATUS_FAILED with the path and the system's reason (disk full …); nothing half-written counts. */
+int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
+              const struct ckpt_group *group, int keep);
+
+/* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line
+ * each; may be NULL). STATUS_BAD_DATA if there is none. */
+int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over);
+
+/* Checks every file of the checkpoint folder `path` against its manifest: presence, size, hash. */
+int ckpt_verify(const char *path);
+
+/* Reads the manifest. */
+int ckpt_read_meta(const char *path, struct ckpt_meta *meta);
+void ckpt_meta_free(struct ckpt_meta *meta);
+
+/* Fills elements [begin, end) of each array from whatever shards hold them, however they were cut. Verifies the files
+ * first. Name, type and shape must match; an array that the checkpoint lacks is an error. */
+int ckpt_load(const char *path, const struct ckpt_array *arrays, int count);
+
+/* One hash of the logical content (arrays by name, and the counters), the same whatever the sharding. 32 hex digits. */
+int ckpt_hash(const char *path, char hex[33]);
+
+/* Prints the checkpoints of DIR, one line each; and one checkpoint's arrays. */
+int ckpt_ls(const char *dir, FILE *out);
+int ckpt_show(const char *path, FILE *out);
+
+#endif

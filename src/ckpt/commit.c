@@ -1,0 +1,61 @@
+#include "ckpt/commit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/check.h"
+#include "ckpt/files.h"
+#include "ckpt/folder.h"
+
+/* Every shard has the size that its rank reported, seen from here; and the manifest reads back. */
+static int write_manifest(const char *temporary, const struct manifest *manifest) {
+    char path[PATH_SIZE], name[SHARD_NAME];
+    for (int rank = 0; rank < manifest->ranks; rank++) {
+        struct stat info;
+        shard_name(name, rank, manifest->ranks);
+        TRY(path_join(path, temporary, name));
+        if (stat(path, &info) || info.st_size != manifest->file[rank].bytes)
+            return fail(STATUS_FAILED,
+                        "%s: rank 0 does not see this file as rank %d wrote it: the folder of checkpoints must be on a "
+                        "file system that all ranks share",
+                        path, rank);
+    }
+    TRY(manifest_write(temporary, manifest));
+    TRY(folder_sync(temporary));
+    struct manifest written;
+    TRY(manifest_read(temporary, &written));
+    manifest_free(&written);
+    return 0;
+}
+
+/* The checkpoint at `path` verifies and says the same as the new one. */
+static int says_the_same(const char *path, const char *temporary, const struct manifest *manifest) {
+    struct ckpt_meta meta;
+    if (ckpt_read_meta(path, &meta)) return 0;
+    int same = strcmp(meta.config, manifest->meta.config) == 0;
+    ckpt_meta_free(&meta);
+    char there[DIGEST_SIZE], here[DIGEST_SIZE];
+    return same && !ckpt_hash(path, there) && !ckpt_hash(temporary, here) && strcmp(there, here) == 0;
+}
+
+static int move(const char *from, const char *to) {
+    if (rename(from, to)) return fail(STATUS_FAILED, "%s: cannot rename to %s: %s", from, to, strerror(errno));
+    return 0;
+}
+
+int commit(const char *dir, const char *temporary, const char *final, const struct manifest *manifest) {
+    char aside[PATH_SIZE];
+    if (snprintf(aside, sizeof aside, "%s.old", final) >= PATH_SIZE)
+        return fail(STATUS_FAILED, "%s: this path is too long", final);
+    TRY(write_manifest(temporary, manifest));
+    if (path_exists(final)) {
+        if (says_the_same(final, temporary, manifest)) return folder_remove(temporary);
+        TRY(folder_remove_checkpoint(aside));
+        TRY(move(final, aside));
+        TRY(folder_sync(dir));
+    }
+    TRY(move(temporary, final));
+    TRY(folder_sync(dir));
+    return folder_remove_checkpoint(aside);
+}

@@ -1,0 +1,148 @@
+#include "ckpt/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "ckpt/files.h"
+#include "ckpt/manifest.h"
+
+void folder_name(char name[FOLDER_NAME], int64_t step) { snprintf(name, FOLDER_NAME, "step-%08" PRId64, step); }
+
+static int ends_in(const char *name, const char *end) {
+    size_t length = strlen(name), tail = strlen(end);
+    return length >= tail && strcmp(name + length - tail, end) == 0;
+}
+
+/* Takes only names that this program writes. */
+static int parse_name(const char *name, struct folder_entry *entry) {
+    *entry = (struct folder_entry){.old = ends_in(name, ".old")};
+    if (strncmp(name, "step-", 5) || strlen(name) >= sizeof entry->name) return 0;
+    char *end, canonical[FOLDER_NAME];
+    errno = 0;
+    entry->step = strtoll(name + 5, &end, 10);
+    if (errno || entry->step < 0) return 0;
+    folder_name(canonical, entry->step);
+    size_t length = strlen(canonical);
+    if (strncmp(name, canonical, length) || strcmp(name + length, entry->old ? ".old" : "")) return 0;
+    strcpy(entry->name, name);
+    return 1;
+}
+
+static int has_manifest(const char *dir, const char *name) {
+    char path[PATH_SIZE], manifest[PATH_SIZE];
+    return !path_join(path, dir, name) && !path_join(manifest, path, MANIFEST_NAME) && path_exists(manifest);
+}
+
+static int newest_first(const void *a, const void *b) {
+    const struct folder_entry *left = a, *right = b;
+    if (left->step != right->step) return left->step < right->step ? 1 : -1;
+    return left->old - right->old;
+}
+
+static int read_entries(DIR *open_dir, const char *dir, struct folder_entry **entries, int *count) {
+    int capacity = 0;
+    for (;;) {
+        struct folder_entry entry;
+        errno = 0;
+        struct dirent *found = readdir(open_dir);
+        if (!found && errno) return fail(STATUS_BAD_DATA, "%s: cannot read this folder: %s", dir, strerror(errno));
+        if (!found) return 0;
+        if (!parse_name(found->d_name, &entry) || !has_manifest(dir, entry.name)) continue;
+        if (*count == capacity) {
+            capacity = capacity ? 2 * capacity : 16;
+            struct folder_entry *more = realloc(*entries, (size_t)capacity * sizeof(*more));
+            if (!more) return fail(STATUS_FAILED, "%s: out of memory", dir);
+            *entries = more;
+        }
+        (*entries)[(*count)++] = entry;
+    }
+}
+
+int folder_list(const char *dir, struct folder_entry **entries, int *count) {
+    *entries = NULL;
+    *count = 0;
+    DIR *open_dir = opendir(dir);
+    if (!open_dir) return fail(STATUS_BAD_DATA, "%s: cannot open this folder of checkpoints: %s", dir, strerror(errno));
+    int status = read_entries(open_dir, dir, entries, count);
+    closedir(open_dir);
+    if (status) {
+        free(*entries);
+        *entries = NULL;
+        *count = 0;
+        return status;
+    }
+    if (*count) qsort(*entries, (size_t)*count, sizeof(**entries), newest_first);
+    return 0;
+}
+
+int folder_remove_checkpoint(const char *path) {
+    char manifest[PATH_SIZE], parent[PATH_SIZE], dying[PATH_SIZE];
+    if (!path_exists(path)) return 0;
+    TRY(path_parent(parent, path));
+    int length = snprintf(dying, sizeof dying, "%s.tmp", path);
+    /* Under this name it does not count, and the next sweep finds it should this deletion be cut short. Without the new
+     * name the deletion is as good: the manifest goes first. */
+    if (length > 0 && (size_t)length < sizeof dying && rename(path, dying) == 0) path = dying;
+    TRY(folder_sync(parent));
+    TRY(path_join(manifest, path, MANIFEST_NAME));
+    if (unlink(manifest) && errno != ENOENT)
+        return fail(STATUS_FAILED, "%s: cannot delete: %s", manifest, strerror(errno));
+    TRY(folder_sync(path));
+    return folder_remove(path);
+}
+
+void folder_sweep(const char *dir) {
+    DIR *open_dir = opendir(dir);
+    if (!open_dir) return;
+    for (struct dirent *found; (found = readdir(open_dir));) {
+        char path[PATH_SIZE];
+        if (strncmp(found->d_name, "step-", 5) || !ends_in(found->d_name, ".tmp")) continue;
+        /* What cannot be deleted only takes space, and the next sweep tries again. */
+        if (!path_join(path, dir, found->d_name)) folder_remove(path);
+    }
+    closedir(open_dir);
+}
+
+static int is_whole(const char *path) {
+    struct manifest manifest;
+    if (manifest_read(path, &manifest)) return 0;
+    int whole = manifest_check_sizes(path, &manifest) == 0;
+    manifest_free(&manifest);
+    return whole;
+}
+
+/* What the walk from the newest to the oldest knows so far. */
+struct walk {
+    int kept;
+    int64_t whole_step; /* the step of the last whole checkpoint met */
+};
+
+static int retain_entry(const char *dir, const struct folder_entry *entry, int keep, int64_t step, struct walk *walk) {
+    char path[PATH_SIZE];
+    TRY(path_join(path, dir, entry->name));
+    int just_written = entry->step == step && !entry->old;
+    int replaced = entry->old && entry->step == walk->whole_step;
+    if (replaced || (walk->kept >= keep && !just_written)) return folder_remove_checkpoint(path);
+    if (just_written || is_whole(path)) {
+        walk->kept++;
+        walk->whole_step = entry->step;
+    }
+    return 0;
+}
+
+int folder_retain(const char *dir, int keep, int64_t step) {
+    if (keep <= 0) return 0;
+    struct folder_entry *entries;
+    struct walk walk = {0, -1};
+    int count, status = 0;
+    if (folder_list(dir, &entries, &count)) return STATUS_FAILED;
+    for (int i = 0; i < count && !status; i++) status = retain_entry(dir, &entries[i], keep, step, &walk);
+    free(entries);
+    return status;
+}

@@ -1,0 +1,114 @@
+/* ckpt_hash(): one hash of what a checkpoint means, whatever the sharding.
+ *
+ * XXH3-128 over, for each array in byte order of the names: the name and the type's name, each with its zero byte; the
+ * number of dimensions and the dimensions, 64 bits each; the elements in row-major order. Then step, adam_step and
+ * skipped, 64 bits each. All numbers are little-endian. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "ckpt/array.h"
+#include "ckpt/digest.h"
+#include "ckpt/manifest.h"
+#include "ckpt/shard.h"
+
+/* Arrays go through the shards again and again, so shards stay open; few enough for the limit on open files. */
+enum { OPEN_SHARDS = 64 };
+
+struct reader {
+    const char *folder;
+    int ranks;
+    struct slot {
+        int shard; /* -1: free */
+        struct shard open;
+    } slot[OPEN_SHARDS]; /* a shard has one place: its number modulo OPEN_SHARDS */
+    char *block;
+    XXH3_state_t *state;
+};
+
+static int reader_shard(struct reader *reader, int shard, const struct shard **open) {
+    struct slot *slot = &reader->slot[shard % OPEN_SHARDS];
+    if (slot->shard != shard) {
+        char name[SHARD_NAME], path[PATH_SIZE];
+        if (slot->shard >= 0) shard_close(&slot->open);
+        slot->shard = -1;
+        shard_name(name, shard, reader->ranks);
+        TRY(path_join(path, reader->folder, name));
+        TRY(shard_open(&slot->open, path));
+        slot->shard = shard;
+    }
+    *open = &slot->open;
+    return 0;
+}
+
+static void add_number(XXH3_state_t *state, int64_t number) { XXH3_128bits_update(state, &number, sizeof number); }
+
+static void add_text(XXH3_state_t *state, const char *text) { XXH3_128bits_update(state, text, strlen(text) + 1); }
+
+static int add_cut(struct reader *reader, const struct ckpt_array *whole, const struct cut *cut) {
+    const struct shard *shard;
+    TRY(reader_shard(reader, cut->shard, &shard));
+    struct ckpt_array slice = *whole;
+    slice.begin = cut->begin;
+    slice.end = cut->end;
+    int64_t size = (int64_t)dtype_size(whole->type), step = DIGEST_BLOCK / size;
+    for (int64_t begin = cut->begin; begin < cut->end; begin += step) {
+        int64_t end = begin + step < cut->end ? begin + step : cut->end;
+        TRY(shard_read(shard, &slice, begin, end, reader->block));
+        XXH3_128bits_update(reader->state, reader->block, (size_t)((end - begin) * size));
+    }
+    return 0;
+}
+
+static int add_array(struct reader *reader, const struct manifest_array *array) {
+    const struct ckpt_array *whole = &array->array;
+    add_text(reader->state, whole->name);
+    add_text(reader->state, dtype_name(whole->type));
+    add_number(reader->state, whole->rank);
+    for (int i = 0; i < whole->rank; i++) add_number(reader->state, whole->dim[i]);
+    for (int i = 0; i < array->cuts; i++) TRY(add_cut(reader, whole, &array->cut[i]));
+    return 0;
+}
+
+static int hash_content(struct reader *reader, const struct manifest *manifest, char hex[DIGEST_SIZE]) {
+    for (int shard = 0; shard < manifest->ranks; shard++) TRY(manifest_check_shard(reader->folder, manifest, shard));
+    const struct manifest_array **sorted = manifest_sorted(manifest);
+    if (!sorted || !reader->block || !reader->state) {
+        free(sorted);
+        return fail(STATUS_FAILED, "%s: out of memory", reader->folder);
+    }
+    XXH3_128bits_reset(reader->state);
+    int status = 0;
+    for (int i = 0; i < manifest->arrays && !status; i++) status = add_array(reader, sorted[i]);
+    free(sorted);
+    TRY(status);
+    add_number(reader->state, manifest->meta.step);
+    add_number(reader->state, manifest->meta.adam_step);
+    add_number(reader->state, manifest->meta.skipped);
+    digest_hex(XXH3_128bits_digest(reader->state), hex);
+    return 0;
+}
+
+int ckpt_hash(const char *path, char hex[33]) {
+    struct manifest manifest;
+    TRY(manifest_read(path, &manifest));
+    struct reader *reader = malloc(sizeof(*reader)); /* too large for the stack of a thread */
+    int status = 0;
+    if (reader) {
+        reader->folder = path;
+        reader->ranks = manifest.ranks;
+        reader->block = malloc(DIGEST_BLOCK);
+        reader->state = XXH3_createState();
+        for (int i = 0; i < OPEN_SHARDS; i++) reader->slot[i].shard = -1;
+        status = hash_content(reader, &manifest, hex);
+        for (int i = 0; i < OPEN_SHARDS; i++)
+            if (reader->slot[i].shard >= 0) shard_close(&reader->slot[i].open);
+        XXH3_freeState(reader->state);
+        free(reader->block);
+        free(reader);
+    } else {
+        status = fail(STATUS_FAILED, "%s: out of memory", path);
+    }
+    manifest_free(&manifest);
+    return status;
+}

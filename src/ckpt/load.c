@@ -1,0 +1,170 @@
+/* Reading checkpoints: which one, whether it is whole, and its arrays, however they were cut. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "ckpt/array.h"
+#include "ckpt/files.h"
+#include "ckpt/folder.h"
+#include "ckpt/manifest.h"
+#include "ckpt/shard.h"
+
+int ckpt_read_meta(const char *path, struct ckpt_meta *meta) {
+    struct manifest manifest;
+    *meta = (struct ckpt_meta){0};
+    TRY(manifest_read(path, &manifest));
+    *meta = manifest.meta;
+    manifest.meta = (struct ckpt_meta){0}; /* its text is the caller's now */
+    manifest_free(&manifest);
+    return 0;
+}
+
+int ckpt_verify(const char *path) {
+    struct manifest manifest;
+    TRY(manifest_read(path, &manifest));
+    int status = manifest_check_sizes(path, &manifest); /* the quick check of all first */
+    for (int shard = 0; shard < manifest.ranks && !status; shard++)
+        status = manifest_check_shard(path, &manifest, shard);
+    manifest_free(&manifest);
+    return status;
+}
+
+int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over) {
+    struct folder_entry *entries;
+    int count;
+    TRY(folder_list(dir, &entries, &count));
+    int found = 0, status = 0;
+    for (int i = 0; i < count && !found && !status; i++) {
+        char candidate[PATH_SIZE];
+        status = path_join(candidate, dir, entries[i].name);
+        if (status) break;
+        found = ckpt_verify(candidate) == 0;
+        if (!found && passed_over) fprintf(passed_over, "passed over %s: %s\n", entries[i].name, fail_message());
+        if (found && snprintf(path, (size_t)size, "%s", candidate) >= size)
+            status = fail(STATUS_FAILED, "%s: this path is too long", candidate);
+    }
+    free(entries);
+    TRY(status);
+    if (found) return 0;
+    if (count == 0) return fail(STATUS_BAD_DATA, "%s: there is no checkpoint in this folder", dir);
+    return fail(STATUS_BAD_DATA,
+                "%s: none of the %d checkpoints in this folder is whole (`lockstep ckpt ls %s` lists them)", dir, count,
+                dir);
+}
+
+/* One read: elements [begin, end) of an asked array, from one shard. */
+struct piece {
+    const struct ckpt_array *ask;
+    const struct manifest_array *held;
+    const struct cut *cut;
+    int64_t begin, end;
+};
+
+struct pieces {
+    struct piece *piece;
+    size_t count, capacity;
+};
+
+static int add_piece(struct pieces *pieces, const struct piece *piece) {
+    if (pieces->count == pieces->capacity) {
+        size_t capacity = pieces->capacity ? 2 * pieces->capacity : 64;
+        struct piece *more = realloc(pieces->piece, capacity * sizeof(*more));
+        if (!more) return fail(STATUS_FAILED, "out of memory");
+        pieces->piece = more;
+        pieces->capacity = capacity;
+    }
+    pieces->piece[pieces->count++] = *piece;
+    return 0;
+}
+
+/* Where the elements of one asked array lie. */
+static int locate(const char *path, const struct ckpt_array *ask, const struct manifest_array *held,
+                  struct pieces *pieces) {
+    if (!held)
+        return fail(STATUS_BAD_DATA,
+                    "%s: this checkpoint has no array '%s' (`lockstep ckpt show %s` lists what it has)", path,
+                    ask->name, path);
+    if (!array_alike(ask, &held->array)) {
+        char there[ARRAY_TEXT], wanted[ARRAY_TEXT];
+        array_text(&held->array, there);
+        array_text(ask, wanted);
+        return fail(STATUS_BAD_DATA, "%s: array '%s' is %s in the checkpoint, but %s is asked for", path, ask->name,
+                    there, wanted);
+    }
+    int64_t reached = ask->begin;
+    for (int i = 0; i < held->cuts && reached < ask->end; i++) {
+        const struct cut *cut = &held->cut[i];
+        if (cut->end <= reached) continue;
+        struct piece piece = {ask, held, cut, reached, cut->end < ask->end ? cut->end : ask->end};
+        if (cut->begin > reached) break;
+        TRY(add_piece(pieces, &piece));
+        reached = piece.end;
+    }
+    if (reached < ask->end)
+        return fail(STATUS_BAD_DATA, "%s: elements [%" PRId64 ", %" PRId64 ") of array '%s' are in no shard", path,
+                    reached, ask->end, ask->name);
+    return 0;
+}
+
+static int by_shard(const void *a, const void *b) {
+    const struct piece *left = a, *right = b;
+    if (left->cut->shard != right->cut->shard) return left->cut->shard - right->cut->shard;
+    if (left->ask != right->ask) return left->ask < right->ask ? -1 : 1;
+    return left->begin < right->begin ? -1 : left->begin > right->begin;
+}
+
+static int read_piece(const struct shard *shard, const struct piece *piece) {
+    struct ckpt_array slice = piece->held->array;
+    slice.begin = piece->cut->begin;
+    slice.end = piece->cut->end;
+    size_t offset = (size_t)(piece->begin - piece->ask->begin) * dtype_size(slice.type);
+    return shard_read(shard, &slice, piece->begin, piece->end, (char *)piece->ask->data + offset);
+}
+
+/* Reads pieces that lie in the same shard, and moves *next behind them. */
+static int read_shard(const char *path, const struct manifest *manifest, const struct pieces *pieces, size_t *next) {
+    int number = pieces->piece[*next].cut->shard;
+    char name[SHARD_NAME], file[PATH_SIZE];
+    shard_name(name, number, manifest->ranks);
+    TRY(path_join(file, path, name));
+    struct shard shard;
+    TRY(shard_open(&shard, file));
+    int status = 0;
+    for (; *next < pieces->count && pieces->piece[*next].cut->shard == number && !status; ++*next)
+        status = read_piece(&shard, &pieces->piece[*next]);
+    shard_close(&shard);
+    return status;
+}
+
+static int load(const char *path, const struct manifest *manifest, const struct ckpt_array *arrays, int count,
+                struct pieces *pieces) {
+    const struct manifest_array **sorted = manifest_sorted(manifest);
+    if (!sorted) return fail(STATUS_FAILED, "%s: out of memory", path);
+    int status = 0;
+    for (int i = 0; i < count && !status; i++) {
+        status = array_check_slice(&arrays[i]);
+        if (!status) status = locate(path, &arrays[i], manifest_find(sorted, manifest->arrays, arrays[i].name), pieces);
+    }
+    free(sorted);
+    TRY(status);
+    if (pieces->count == 0) return 0;
+    qsort(pieces->piece, pieces->count, sizeof(*pieces->piece), by_shard);
+    /* Everything that will be read is verified before the first element is written to the caller's memory. */
+    for (size_t i = 0; i < pieces->count; i++)
+        if (i == 0 || pieces->piece[i].cut->shard != pieces->piece[i - 1].cut->shard)
+            TRY(manifest_check_shard(path, manifest, pieces->piece[i].cut->shard));
+    for (size_t next = 0; next < pieces->count;) TRY(read_shard(path, manifest, pieces, &next));
+    return 0;
+}
+
+int ckpt_load(const char *path, const struct ckpt_array *arrays, int count) {
+    struct manifest manifest;
+    struct pieces pieces = {0};
+    TRY(manifest_read(path, &manifest));
+    int status = manifest_check_sizes(path, &manifest);
+    if (!status) status = load(path, &manifest, arrays, count, &pieces);
+    free(pieces.piece);
+    manifest_free(&manifest);
+    return status;
+}

@@ -1,0 +1,118 @@
+#include "ckpt/manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/check.h"
+#include "ckpt/array.h"
+#include "ckpt/files.h"
+
+void shard_name(char name[SHARD_NAME], int rank, int ranks) {
+    snprintf(name, SHARD_NAME, "shard-%05d-of-%05d.h5", rank, ranks);
+}
+
+void ckpt_meta_free(struct ckpt_meta *meta) {
+    free((char *)meta->config);
+    *meta = (struct ckpt_meta){0};
+}
+
+void manifest_free(struct manifest *manifest) {
+    for (int i = 0; manifest->array && i < manifest->arrays; i++) free(manifest->array[i].cut);
+    free(manifest->array);
+    free(manifest->file);
+    ckpt_meta_free(&manifest->meta);
+    *manifest = (struct manifest){0};
+}
+
+int manifest_bad_file(const char *folder, const char *file, const char *format, ...) {
+    char text[512], parent[PATH_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (path_parent(parent, folder)) strcpy(parent, "DIR");
+    return fail(STATUS_BAD_DATA, "%s%s%s: %s; use an earlier checkpoint (`lockstep ckpt ls %s` lists them)", folder,
+                *file ? "/" : "", file, text, parent);
+}
+
+int manifest_check_cuts(const struct manifest_array *array) {
+    const char *name = array->array.name;
+    int64_t reached = 0;
+    for (int i = 0; i < array->cuts; i++) {
+        const struct cut *cut = &array->cut[i];
+        if (cut->begin > reached)
+            return fail(STATUS_FAILED, "array '%s': no rank holds elements [%" PRId64 ", %" PRId64 ")", name, reached,
+                        cut->begin);
+        if (cut->begin < reached)
+            return fail(STATUS_FAILED, "array '%s': ranks %d and %d both hold element %" PRId64, name, cut[-1].shard,
+                        cut->shard, cut->begin);
+        reached = cut->end;
+    }
+    if (reached < array->array.end)
+        return fail(STATUS_FAILED, "array '%s': no rank holds elements [%" PRId64 ", %" PRId64 ")", name, reached,
+                    array->array.end);
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b) {
+    const struct manifest_array *const *left = a, *const *right = b;
+    return strcmp((*left)->array.name, (*right)->array.name);
+}
+
+const struct manifest_array **manifest_sorted(const struct manifest *manifest) {
+    const struct manifest_array **sorted = calloc((size_t)manifest->arrays + 1, sizeof(*sorted));
+    if (!sorted) return NULL;
+    for (int i = 0; i < manifest->arrays; i++) sorted[i] = &manifest->array[i];
+    qsort(sorted, (size_t)manifest->arrays, sizeof(*sorted), compare_names);
+    return sorted;
+}
+
+const struct manifest_array *manifest_find(const struct manifest_array *const *sorted, int count, const char *name) {
+    int low = 0, high = count;
+    while (low < high) {
+        int middle = low + (high - low) / 2, order = strcmp(sorted[middle]->array.name, name);
+        if (order == 0) return sorted[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+static int check_size(const char *folder, const struct manifest *manifest, int shard, char path[PATH_SIZE]) {
+    char name[SHARD_NAME];
+    shard_name(name, shard, manifest->ranks);
+    TRY(path_join(path, folder, name));
+    struct stat info;
+    if (stat(path, &info) && errno == ENOENT) return manifest_bad_file(folder, name, "this file is missing");
+    if (stat(path, &info)) return manifest_bad_file(folder, name, "cannot open: %s", strerror(errno));
+    int64_t bytes = (int64_t)info.st_size, meant = manifest->file[shard].bytes;
+    if (bytes != meant)
+        return manifest_bad_file(folder, name, "the file has %" PRId64 " bytes, %s the %" PRId64 " of the manifest",
+                                 bytes, bytes < meant ? "less than" : "more than", meant);
+    return 0;
+}
+
+int manifest_check_sizes(const char *folder, const struct manifest *manifest) {
+    char path[PATH_SIZE];
+    for (int shard = 0; shard < manifest->ranks; shard++) TRY(check_size(folder, manifest, shard, path));
+    return 0;
+}
+
+int manifest_check_shard(const char *folder, const struct manifest *manifest, int shard) {
+    char path[PATH_SIZE], name[SHARD_NAME], hash[DIGEST_SIZE];
+    int64_t bytes;
+    TRY(check_size(folder, manifest, shard, path));
+    if (digest_file(path, 0, &bytes, hash)) return STATUS_BAD_DATA;
+    shard_name(name, shard, manifest->ranks);
+    if (bytes != manifest->file[shard].bytes || strcmp(hash, manifest->file[shard].hash))
+        return manifest_bad_file(folder, name,
+                                 "the content is not what was saved (its hash is %s, the manifest has %s)", hash,
+                                 manifest->file[shard].hash);
+    return 0;
+}

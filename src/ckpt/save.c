@@ -1,0 +1,291 @@
+/* ckpt_save(): the ranks go through phases together. After each they agree on the worst status, so that none goes on
+ * alone and none waits for one that has given up. A phase that talks to other ranks does so first, before anything that
+ * can fail on one rank only. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "ckpt/array.h"
+#include "ckpt/commit.h"
+#include "ckpt/files.h"
+#include "ckpt/folder.h"
+#include "ckpt/shard.h"
+
+enum { REASON_SIZE = 1024, SHARD_EXTRA = 1 << 20 /* for HDF5's own structures */ };
+
+/* What ranks tell each other before they write. */
+struct greeting {
+    int64_t step, adam_step, skipped;
+    int64_t arrays;
+    int64_t bytes;            /* that this rank will write */
+    XXH128_canonical_t names; /* hash of the arrays' names, types and shapes */
+};
+
+struct range {
+    int64_t begin, end;
+};
+
+struct save {
+    const char *dir;
+    const struct ckpt_meta *meta;
+    const struct ckpt_array *arrays;
+    int count;
+    const struct ckpt_group *group;
+    int keep;
+    char final[PATH_SIZE], temporary[PATH_SIZE], shard[PATH_SIZE];
+
+    struct greeting greeting, *greetings; /* mine; those of all ranks, on rank 0 */
+    struct range *ranges, *all_ranges;    /* of my arrays; of all ranks' */
+    struct manifest_file file, *files;
+    char (*reasons)[REASON_SIZE];
+    struct manifest manifest; /* rank 0 */
+};
+
+static int gather(struct save *save, const void *mine, void *all, size_t bytes) {
+    const struct ckpt_group *group = save->group;
+    if (group->size > 1) return group->gather(group->context, mine, all, (int64_t)bytes);
+    memcpy(all, mine, bytes);
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b) {
+    const struct ckpt_array *const *left = a, *const *right = b;
+    return strcmp((*left)->name, (*right)->name);
+}
+
+static int check_names_differ(const struct ckpt_array *arrays, int count) {
+    const struct ckpt_array **sorted = calloc((size_t)count + 1, sizeof(*sorted));
+    if (!sorted) return fail(STATUS_FAILED, "out of memory");
+    for (int i = 0; i < count; i++) sorted[i] = &arrays[i];
+    qsort(sorted, (size_t)count, sizeof(*sorted), compare_names);
+    int status = 0;
+    for (int i = 1; i < count && !status; i++)
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            status = fail(STATUS_FAILED, "array '%s' is given twice", sorted[i]->name);
+    free(sorted);
+    return status;
+}
+
+static int hash_names(const struct ckpt_array *arrays, int count, XXH128_canonical_t *names) {
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) return fail(STATUS_FAILED, "out of memory");
+    XXH3_128bits_reset(state);
+    for (int i = 0; i < count; i++) {
+        int32_t kind[2] = {(int32_t)arrays[i].type, arrays[i].rank};
+        XXH3_128bits_update(state, arrays[i].name, strlen(arrays[i].name) + 1);
+        XXH3_128bits_update(state, kind, sizeof kind);
+        XXH3_128bits_update(state, arrays[i].dim, (size_t)arrays[i].rank * sizeof arrays[i].dim[0]);
+    }
+    XXH128_canonicalFromHash(names, XXH3_128bits_digest(state));
+    XXH3_freeState(state);
+    return 0;
+}
+
+/* Phase: nothing is allocated between ranks' talks, so that this phase alone ends without a talk about the reason. */
+static int allocate(struct save *save) {
+    size_t ranks = (size_t)save->group->size, count = (size_t)save->count + 1;
+    save->greetings = calloc(ranks, sizeof(*save->greetings));
+    save->files = calloc(ranks, sizeof(*save->files));
+    save->ranges = calloc(count, sizeof(*save->ranges));
+    save->all_ranges = calloc(ranks * count, sizeof(*save->all_ranges));
+    save->reasons = calloc(ranks, REASON_SIZE);
+    if (!save->greetings || !save->files || !save->ranges || !save->all_ranges || !save->reasons)
+        return fail(STATUS_FAILED, "%s: out of memory for a checkpoint", save->dir);
+    return 0;
+}
+
+/* Phase: what this rank was given makes sense by itself. */
+static int check_own(struct save *save) {
+    const struct ckpt_meta *meta = save->meta;
+    if (meta->step < 0 || meta->step > EXACT_MAX || meta->adam_step < 0 || meta->adam_step > EXACT_MAX ||
+        meta->skipped < 0 || meta->skipped > EXACT_MAX)
+        return fail(STATUS_FAILED, "a counter of the checkpoint is negative or above 2^53");
+    for (int i = 0; i < save->count; i++) TRY(array_check_slice(&save->arrays[i]));
+    TRY(check_names_differ(save->arrays, save->count));
+    struct greeting *mine = &save->greeting;
+    *mine = (struct greeting){.step = meta->step, .adam_step = meta->adam_step, .skipped = meta->skipped};
+    mine->arrays = save->count;
+    mine->bytes = shard_bytes(save->arrays, save->count);
+    for (int i = 0; i < save->count; i++) save->ranges[i] = (struct range){save->arrays[i].begin, save->arrays[i].end};
+
+    char name[FOLDER_NAME], temporary[FOLDER_NAME + 8], shard[SHARD_NAME];
+    folder_name(name, meta->step);
+    snprintf(temporary, sizeof temporary, "%s.tmp", name);
+    shard_name(shard, save->group->rank, save->group->size);
+    TRY(path_join(save->final, save->dir, name));
+    TRY(path_join(save->temporary, save->dir, temporary));
+    TRY(path_join(save->shard, save->temporary, shard));
+    return hash_names(save->arrays, save->count, &mine->names);
+}
+
+/* Phase: all ranks mean the same checkpoint. */
+static int check_together(struct save *save) {
+    TRY(gather(save, &save->greeting, save->greetings, sizeof save->greeting));
+    if (save->group->rank != 0) return 0;
+    const struct greeting *mine = &save->greeting;
+    for (int rank = 1; rank < save->group->size; rank++) {
+        const struct greeting *other = &save->greetings[rank];
+        if (other->step != mine->step || other->adam_step != mine->adam_step || other->skipped != mine->skipped)
+            return fail(STATUS_FAILED,
+                        "ranks save different states: rank 0 is at step %" PRId64 " (%" PRId64 " updates, %" PRId64
+                        " skipped), rank %d at step %" PRId64 " (%" PRId64 " updates, %" PRId64 " skipped)",
+                        mine->step, mine->adam_step, mine->skipped, rank, other->step, other->adam_step,
+                        other->skipped);
+        if (other->arrays != mine->arrays || memcmp(&other->names, &mine->names, sizeof mine->names))
+            return fail(STATUS_FAILED, "ranks 0 and %d were given different lists of arrays", rank);
+    }
+    return 0;
+}
+
+static int by_begin(const void *a, const void *b) {
+    const struct cut *left = a, *right = b;
+    if (left->begin != right->begin) return left->begin < right->begin ? -1 : 1;
+    return left->shard - right->shard;
+}
+
+/* The cuts of one array over all ranks, which must cover it and not overlap. */
+static int fill_cuts(struct save *save, int index) {
+    struct manifest_array *array = &save->manifest.array[index];
+    array->array = save->arrays[index];
+    array->array.data = NULL;
+    array->array.begin = 0;
+    array->array.end = array_elems(&save->arrays[index]);
+    array->cut = calloc((size_t)save->group->size, sizeof(*array->cut));
+    if (!array->cut) return fail(STATUS_FAILED, "out of memory");
+    for (int rank = 0; rank < save->group->size; rank++) {
+        struct range range = save->all_ranges[(size_t)rank * (size_t)save->count + (size_t)index];
+        if (range.begin < range.end) array->cut[array->cuts++] = (struct cut){rank, range.begin, range.end};
+    }
+    qsort(array->cut, (size_t)array->cuts, sizeof(*array->cut), by_begin);
+    return manifest_check_cuts(array);
+}
+
+static int fill_manifest(struct save *save) {
+    struct manifest *manifest = &save->manifest;
+    manifest->meta = *save->meta;
+    manifest->meta.config = strdup(save->meta->config ? save->meta->config : "");
+    manifest->ranks = save->group->size;
+    manifest->file = calloc((size_t)manifest->ranks, sizeof(*manifest->file));
+    manifest->array = calloc((size_t)save->count + 1, sizeof(*manifest->array));
+    if (!manifest->meta.config || !manifest->file || !manifest->array) return fail(STATUS_FAILED, "out of memory");
+    manifest->arrays = save->count;
+    for (int i = 0; i < save->count; i++) TRY(fill_cuts(save, i));
+    time_t now = time(NULL);
+    struct tm utc;
+    if (!gmtime_r(&now, &utc) || !strftime(manifest->written, sizeof manifest->written, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        return fail(STATUS_FAILED, "cannot tell the time");
+    return 0;
+}
+
+/* Phase: rank 0 makes the temporary folder, once it is certain that the slices make whole arrays and will fit. */
+static int prepare(struct save *save) {
+    if (save->count > 0) TRY(gather(save, save->ranges, save->all_ranges, (size_t)save->count * sizeof(*save->ranges)));
+    if (save->group->rank != 0) return 0;
+    TRY(fill_manifest(save));
+    TRY(folder_make(save->dir));
+    if (path_exists(save->final) && !path_is_folder(save->final))
+        return fail(STATUS_FAILED, "%s: this is in the way of the checkpoint, and no folder", save->final);
+    folder_sweep(save->dir);
+    int64_t need = 0;
+    for (int rank = 0; rank < save->group->size; rank++)
+        if (__builtin_add_overflow(need, save->greetings[rank].bytes, &need) ||
+            __builtin_add_overflow(need, SHARD_EXTRA, &need))
+            need = INT64_MAX;
+    TRY(space_check(save->dir, need));
+    if (mkdir(save->temporary, 0777))
+        return fail(STATUS_FAILED, "%s: cannot make this folder: %s", save->temporary, strerror(errno));
+    return folder_sync(save->dir);
+}
+
+/* Phase: each rank writes its shard and reads it back from the disk. */
+static int write_shard(struct save *save) {
+    if (!path_exists(save->temporary))
+        return fail(STATUS_FAILED,
+                    "%s: rank %d does not see the folder that rank 0 made: the folder of checkpoints must be on a file "
+                    "system that all ranks share",
+                    save->temporary, save->group->rank);
+    int64_t need;
+    if (__builtin_add_overflow(save->greeting.bytes, SHARD_EXTRA, &need)) need = INT64_MAX;
+    TRY(space_check(save->temporary, need));
+    TRY(shard_write(save->shard, save->arrays, save->count));
+    TRY(folder_sync(save->temporary));
+    TRY(digest_file(save->shard, 1, &save->file.bytes, save->file.hash));
+    return shard_compare(save->shard, save->arrays, save->count);
+}
+
+/* Phase: rank 0 makes the folder count. */
+static int make_it_count(struct save *save) {
+    TRY(gather(save, &save->file, save->files, sizeof save->file));
+    if (save->group->rank != 0) return 0;
+    memcpy(save->manifest.file, save->files, (size_t)save->group->size * sizeof(*save->files));
+    return commit(save->dir, save->temporary, save->final, &save->manifest);
+}
+
+/* Phase: the checkpoint counts; older ones may go. */
+static int retain(struct save *save) {
+    if (save->group->rank == 0 && folder_retain(save->dir, save->keep, save->meta->step))
+        return fail_within(STATUS_FAILED, "%s is saved, but older ones cannot be deleted: ", save->final);
+    return 0;
+}
+
+static int (*const phases[])(struct save *save) = {allocate,    check_own,     check_together, prepare,
+                                                   write_shard, make_it_count, retain};
+
+/* Records why the save failed: on a rank that failed its own reason, on rank 0 at least that of the first that did. */
+static void share_reason(struct save *save) {
+    const struct ckpt_group *group = save->group;
+    char mine[REASON_SIZE];
+    snprintf(mine, sizeof mine, "%s", fail_message());
+    int known = group->size > 1 && group->gather(group->context, mine, save->reasons, REASON_SIZE) == 0;
+    int first = 0;
+    while (known && group->rank == 0 && first < group->size && !save->reasons[first][0]) first++;
+    if (mine[0])
+        fail(STATUS_FAILED, "%s", mine);
+    else if (known && group->rank == 0 && first < group->size)
+        fail(STATUS_FAILED, "rank %d: %s", first, save->reasons[first]);
+    else
+        fail(STATUS_FAILED, "%s: not saved, because another rank failed; rank 0 says which and why", save->final);
+}
+
+static int run_phases(struct save *save) {
+    const struct ckpt_group *group = save->group;
+    int phase_count = (int)(sizeof phases / sizeof phases[0]);
+    for (int i = 0; i < phase_count; i++) {
+        fail(STATUS_OK, "%s", ""); /* what is recorded after this is the reason */
+        int status = phases[i](save) ? STATUS_FAILED : STATUS_OK;
+        if (!status) fail(STATUS_OK, "%s", ""); /* what a phase has tried and got over */
+        if (group->size > 1) status = group->agree(group->context, status);
+        if (!status) continue;
+        if (phases[i] != allocate) share_reason(save);
+        return STATUS_FAILED;
+    }
+    return 0;
+}
+
+/* Deletes what a failed save has left, and keeps the reason. */
+static void clean_up(struct save *save) {
+    char reason[REASON_SIZE];
+    snprintf(reason, sizeof reason, "%s", fail_message());
+    if (save->group->rank == 0 && save->temporary[0]) folder_remove(save->temporary);
+    fail(STATUS_FAILED, "%s", reason);
+}
+
+int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
+              const struct ckpt_group *group, int keep) {
+    if (group->size < 1 || group->size > RANKS_MAX)
+        return fail(STATUS_FAILED, "%d ranks cannot save together: 1 to %d can", group->size, RANKS_MAX);
+    struct save save = {.dir = dir, .meta = meta, .arrays = arrays, .count = count, .group = group, .keep = keep};
+    int status = run_phases(&save);
+    if (status) clean_up(&save);
+    manifest_free(&save.manifest);
+    free(save.greetings);
+    free(save.files);
+    free(save.ranges);
+    free(save.all_ranges);
+    free(save.reasons);
+    return status;
+}

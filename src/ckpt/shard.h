@@ -1,0 +1,37 @@
+/* A shard: the HDF5 file of one rank.
+ *
+ * One dataset for each array slice, under the array's name (a '/' makes a group), contiguous, of one dimension, with
+ * the attributes "shape" (the whole array's dimensions) and "begin" (where the slice begins in the array's row-major
+ * order). An array of which the rank holds nothing is left out. The same slices give the same bytes of file. */
+#ifndef CKPT_SHARD_H
+#define CKPT_SHARD_H
+
+#include <hdf5.h>
+
+#include "ckpt/ckpt.h"
+#include "ckpt/files.h"
+
+/* Bytes that the slices of a rank fill in its shard; the file is a little larger. */
+int64_t shard_bytes(const struct ckpt_array *arrays, int count);
+
+/* Writes a new file and syncs it. STATUS_FAILED with the path and the system's reason. */
+int shard_write(const char *path, const struct ckpt_array *arrays, int count);
+
+/* Reads the file back and compares it with what is in memory. */
+int shard_compare(const char *path, const struct ckpt_array *arrays, int count);
+
+/* An open shard of a checkpoint. Its bytes have been checked: HDF5 may crash on a damaged file. */
+struct shard {
+    hid_t file;
+    char path[PATH_SIZE];
+};
+
+/* STATUS_BAD_DATA with the path. A shard that was not opened must not be closed. */
+int shard_open(struct shard *shard, const char *path);
+void shard_close(struct shard *shard);
+
+/* Reads elements [begin, end) of an array's row-major order. `slice` says what the shard holds of the array: name, type,
+ * shape and range, which must be what the file says, too. */
+int shard_read(const struct shard *shard, const struct ckpt_array *slice, int64_t begin, int64_t end, void *data);
+
+#endif

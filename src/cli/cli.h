@@ -1,0 +1,27 @@
+/* The command line: one file a subcommand, all listed in the table of main.c. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <getopt.h>
+
+#include "config/config.h"
+
+/* Each takes the arguments after the subcommand's name, argv[0] being that name. */
+int cli_train(int argc, char **argv);
+int cli_eval(int argc, char **argv);
+int cli_generate(int argc, char **argv);
+int cli_data(int argc, char **argv);
+int cli_ckpt(int argc, char **argv);
+int cli_plan(int argc, char **argv);
+
+/* "key=value" of --set. */
+int cli_set(struct config *config, const char *assignment);
+
+/* Option values; `option` names it in the message. */
+int cli_whole(const char *option, const char *text, int64_t low, int64_t high, int64_t *value);
+int cli_real(const char *option, const char *text, double low, double high, double *value);
+
+/* What getopt_long did not accept, as a usage error that points to --help. */
+int cli_bad_option(const char *command, char **argv);
+
+#endif

@@ -1,0 +1,87 @@
+#include <math.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "cli/cli.h"
+#include "run/run.h"
+
+static const char usage[] =
+    "lockstep eval CKPT --data FILE [--batches N]\n"
+    "\n"
+    "Prints the mean loss of a text under the weights of a checkpoint (or of a run's newest one), window by window.\n"
+    "\n"
+    "  --data FILE     a text, or stories:BYTES:SEED; 'val' is the validation part of the run's own data (default)\n"
+    "  --batches N     only N evenly spread batches (default: all of the text)\n"
+    "\n"
+    "Example: lockstep eval runs/shakespeare --data val\n";
+
+enum { OPT_DATA = 256, OPT_BATCHES, OPT_HELP };
+
+static const struct option options[] = {
+    {"data", required_argument, NULL, OPT_DATA},
+    {"batches", required_argument, NULL, OPT_BATCHES},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+struct request {
+    const char *checkpoint, *data;
+    int64_t batches;
+};
+
+static int open_text(const struct config *config, const char *spec, struct dataset *data) {
+    int64_t window = config->train.seq_len, vocab = config->model.vocab;
+    if (spec) {
+        TRY(text_open(&data->val, spec));
+        return text_check(&data->val, window, vocab);
+    }
+    TRY(dataset_open(data, config->data.train, config->data.val, window, vocab));
+    return data->val.length ? 0
+                            : fail(STATUS_USAGE, "the run has no validation data (data.val); name a text with --data");
+}
+
+static int evaluate(const struct request *request) {
+    char path[2048];
+    struct config config;
+    struct comm comm = {.transport = &transport_self, .size = 1};
+    struct run run = {0};
+    struct dataset data = {0};
+    double loss = NAN;
+    int64_t tokens = 0;
+    TRY(run_find_checkpoint(request->checkpoint, path, sizeof path));
+    TRY(run_config(path, &config));
+    struct plan_request plan = {.segments = 1u << SEG_EVAL,
+                                .ranks = 1,
+                                .batch = (int)config.train.micro_batch,
+                                .time = (int)config.train.seq_len};
+    int status = open_text(&config, request->data, &data);
+    if (!status) status = run_open(&run, &config, &plan, &comm, backend_choose(config.backend));
+    if (!status) status = run_load(&run, path);
+    if (!status) status = run_evaluate(&run, &data.val, request->batches, NULL, &loss, &tokens);
+    if (!status) {
+        printf("checkpoint %s\ntext       %s\ntokens     %lld\nloss       %.6f nats a token (%.6f bits), %a\n", path,
+               data.val.name, (long long)tokens, loss, loss / M_LN2, loss);
+        if (data.val.floor_nats >= 0)
+            printf("floor      %.6f nats a token: the exact information in this text\n", data.val.floor_nats);
+    }
+    run_close(&run);
+    dataset_close(&data);
+    return status;
+}
+
+int cli_eval(int argc, char **argv) {
+    struct request request = {0};
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == '?') return cli_bad_option("eval", argv);
+        if (c == OPT_HELP) return fputs(usage, stdout) < 0;
+        if (c == OPT_DATA) request.data = optarg;
+        if (c == OPT_BATCHES) TRY(cli_whole("--batches", optarg, 1, INT64_MAX, &request.batches));
+    }
+    if (optind != argc - 1)
+        return fail(STATUS_USAGE, "lockstep eval: give one checkpoint or run folder; see 'lockstep eval --help'");
+    request.checkpoint = argv[optind];
+    if (request.data && request.data[0] == 'v' && request.data[1] == 'a' && request.data[2] == 'l' && !request.data[3])
+        request.data = NULL;
+    return evaluate(&request);
+}

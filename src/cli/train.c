@@ -1,0 +1,118 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "train/train.h"
+
+static const char usage[] =
+    "lockstep train CONFIG.yaml [options]      start a run in runs/NAME\n"
+    "lockstep train --resume RUNDIR [options]  go on from its newest whole checkpoint, on any number of ranks\n"
+    "\n"
+    "  --set KEY=VALUE                    override a key of the config; may be given again\n"
+    "  --run NAME                         the run's name (key name)\n"
+    "  --gradient-accumulation-steps N    micro-batches added up in a slot (key train.micro_batches_per_slot)\n"
+    "  --help-config                      print every key with its type, default and range\n"
+    "\n"
+    "Examples:\n"
+    "  lockstep train configs/stories-tiny.yaml\n"
+    "  mpirun -np 4 lockstep train configs/shakespeare.yaml --set train.steps=500 --run trial\n"
+    "  mpirun -np 2 lockstep train --resume runs/trial\n"
+    "\n"
+    "Ctrl-C, SIGTERM and SIGUSR1 save the state and end with status 75; --resume goes on.\n";
+
+enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_ACCUMULATE, OPT_HELP_CONFIG, OPT_HELP };
+
+static const struct option options[] = {
+    {"set", required_argument, NULL, OPT_SET},
+    {"run", required_argument, NULL, OPT_RUN},
+    {"resume", required_argument, NULL, OPT_RESUME},
+    {"gradient-accumulation-steps", required_argument, NULL, OPT_ACCUMULATE},
+    {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+struct request {
+    const char *config, *resume;
+    int done; /* help was printed */
+};
+
+/* First look: what to read before any --set applies. */
+static int find_files(int argc, char **argv, struct request *request) {
+    opterr = 0;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == '?') return cli_bad_option("train", argv);
+        if (c == OPT_RESUME) request->resume = optarg;
+        if (c == OPT_HELP || c == OPT_HELP_CONFIG) {
+            if (c == OPT_HELP)
+                fputs(usage, stdout);
+            else
+                config_help(stdout);
+            request->done = 1;
+            return 0;
+        }
+    }
+    if (optind < argc) request->config = argv[optind++];
+    if (optind < argc) return fail(STATUS_USAGE, "lockstep train: '%s' is one argument too many", argv[optind]);
+    if (!request->config == !request->resume)
+        return fail(STATUS_USAGE,
+                    "lockstep train: give a CONFIG.yaml, or --resume RUNDIR; see 'lockstep train --help'");
+    return 0;
+}
+
+static int read_config(int argc, char **argv, const struct request *request, struct config *config) {
+    char path[1100];
+    snprintf(path, sizeof path, "%s", request->config ? request->config : "");
+    if (request->resume) {
+        snprintf(path, sizeof path, "%.1000s/config.yaml", request->resume);
+        if (access(path, R_OK))
+            return fail(STATUS_USAGE, "--resume %s: there is no %s; name the folder of a run, such as runs/NAME",
+                        request->resume, path);
+    }
+    config_defaults(config);
+    TRY(config_load(config, path));
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == OPT_SET) TRY(cli_set(config, optarg));
+        if (c == OPT_RUN) TRY(config_set(config, "name", optarg, "--run"));
+        if (c == OPT_ACCUMULATE)
+            TRY(config_set(config, "train.micro_batches_per_slot", optarg, "--gradient-accumulation-steps"));
+    }
+    return config_check(config);
+}
+
+/* The one rank that speaks for a failure prints it; all end together. */
+static int report(struct comm *comm, int status) {
+    if (!status || status == STATUS_STOPPED) {
+        comm_close(comm);
+        return status;
+    }
+    int agreed = comm->agreed;
+    if (!agreed || comm->speaker == comm->rank) {
+        if (comm->size > 1) fail_within(status, "rank %d on %s: ", comm->rank, comm->host);
+        fprintf(stderr, "lockstep: %s\n", fail_message());
+    }
+    fail(status, "%s", ""); /* said already */
+    if (!agreed && comm->size > 1) comm->transport->stop(comm, status);
+    comm_close(comm);
+    return status;
+}
+
+int cli_train(int argc, char **argv) {
+    struct request request = {0};
+    struct config config;
+    struct comm comm;
+    struct train_options train = {0};
+    TRY(find_files(argc, argv, &request));
+    if (request.done) return 0;
+    TRY(comm_open(&comm));
+    int status = comm_agree(&comm, read_config(argc, argv, &request, &config));
+    if (!status) status = log_open(NULL, comm.rank);
+    train.resume = request.resume;
+    if (!status) status = train_run(&config, &comm, &train);
+    return report(&comm, status);
+}

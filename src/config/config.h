@@ -1,0 +1,97 @@
+/* The configuration of a run: one schema table (schema.c) gives every key its type, default, range and help.
+ *
+ * Values come from a YAML file, then `--set key=value` and flags, in that order. Errors have status STATUS_USAGE and name
+ * file, line, key and what is allowed. A struct config is plain data: copy it as you like. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+enum { CONFIG_TEXT = 512 };
+
+enum backend_choice { BACKEND_AUTO, BACKEND_CPU, BACKEND_NULL };
+enum mixer_choice { MIXER_ATTENTION };
+enum ffn_choice { FFN_GELU };
+enum norm_choice { NORM_LAYERNORM };
+enum norm_place { NORM_PRE };
+enum position_choice { POSITION_LEARNED };
+enum attention_choice { ATTENTION_FLASH };
+enum tokenizer_choice { TOKENIZER_BYTES };
+enum schedule_choice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD };
+enum precision_choice { PRECISION_FP32, PRECISION_FP64 };
+enum recompute_choice { RECOMPUTE_NONE };
+enum reduce_choice { REDUCE_TREE };
+enum wire_choice { WIRE_FP32 };
+
+struct config {
+    char name[CONFIG_TEXT];
+    char runs_dir[CONFIG_TEXT];
+    int backend;
+    struct config_model {
+        int mixer, ffn, norm, norm_place, position, attention;
+        int64_t layers, width, heads, hidden, vocab, context; /* hidden 0: four times the width */
+        int tie, bias;
+        struct {
+            double attention, residual, embedding;
+        } dropout;
+    } model;
+    struct config_data {
+        char train[CONFIG_TEXT]; /* a path, or "stories" or "stories:BYTES:SEED": the built-in corpus */
+        char val[CONFIG_TEXT];   /* a path, a fraction of train taken from its end, or "" */
+        int tokenizer;
+    } data;
+    struct config_train {
+        int64_t steps, slots, micro_batch, micro_batches_per_slot, seq_len; /* seq_len 0: model.context */
+        double lr, min_lr_ratio;
+        int schedule;
+        int64_t warmup;
+        double weight_decay, betas[2], eps, clip, loss_clamp[2];
+        int64_t seed;
+        int precision, recompute;
+        int64_t eval_every, eval_batches;
+    } train;
+    struct config_dist {
+        int64_t zero;
+        int reduce;
+        double bucket_mb;
+        int wire;
+    } dist;
+    struct config_ckpt {
+        int64_t every, keep;
+    } ckpt;
+    struct config_guard {
+        int64_t max_skipped;
+    } guard;
+};
+
+/* Every key at its default. */
+void config_defaults(struct config *config);
+
+/* Reads a YAML file over *config; unknown keys are errors that name the nearest known one. */
+int config_load(struct config *config, const char *path);
+
+/* config_load() of YAML in memory; `name` is its file in messages. A message says the line of the key. */
+int config_load_text(struct config *config, const char *text, size_t length, const char *name);
+
+/* Sets one key from text; `where` ("--set", "run.yaml:12") leads the message. */
+int config_set(struct config *config, const char *key, const char *value, const char *where);
+
+/* What no single key can tell: heads divide width, and so on. Call after the last set. Fills derived values
+ * (hidden, seq_len), so that the config printed afterwards says what will run. */
+int config_check(struct config *config);
+
+/* Prints the config as YAML that config_load() reads back to the same values. */
+void config_print(const struct config *config, FILE *out);
+
+/* Prints the schema: every key with type, default, range and help. */
+void config_help(FILE *out);
+
+/* Compares the keys that the architecture fixes. 0 if equal; else STATUS_BAD_DATA with every differing key and both
+ * values in the message (`left` and `right` name the sides). */
+int config_same_architecture(const struct config *a, const char *left, const struct config *b, const char *right);
+
+/* Compares the keys that the bits of training depend on (architecture and training); runs may differ elsewhere. */
+int config_same_training(const struct config *a, const char *left, const struct config *b, const char *right);
+
+#endif

@@ -1,0 +1,52 @@
+/* lockstep: the subcommands. Only this file ends the process. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "build_info.h"
+#include "cli/cli.h"
+#include "comm/comm.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"train", cli_train, "train a model, or go on with a run; under mpirun or srun, on many ranks"},
+    {"eval", cli_eval, "the loss of a text under a checkpoint"},
+    {"generate", cli_generate, "continue a prompt"},
+    {"data", cli_data, "make the built-in corpus; look at a text"},
+    {"ckpt", cli_ckpt, "list, show, verify and hash checkpoints"},
+    {"plan", cli_plan, "print what a training step does and takes, before it runs"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static int help(FILE *out) {
+    fprintf(out, "Lockstep trains language models; the weights are the same bits on any number of ranks.\n\n");
+    for (int i = 0; i < COMMANDS; i++) fprintf(out, "  lockstep %-9s %s\n", commands[i].name, commands[i].help);
+    fprintf(out, "\n'lockstep COMMAND --help' tells the options, with examples. 'lockstep --version' tells what it is "
+                 "built with.\n"
+                 "Exit status: 0 done, 1 the run failed, 2 usage or configuration, 3 bad data or checkpoint, 75 "
+                 "stopped and saved.\n");
+    return 0;
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2) {
+        help(stderr);
+        return fail(STATUS_USAGE, "a command is missing");
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return help(stdout);
+    if (!strcmp(argv[1], "--version")) return puts(BUILD_INFO) < 0;
+    for (int i = 0; i < COMMANDS; i++)
+        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+    return fail(STATUS_USAGE, "unknown command '%s'; 'lockstep --help' lists them", argv[1]);
+}
+
+int main(int argc, char **argv) {
+    int status = dispatch(argc, argv);
+    /* Before ranks are connected each finds the same mistake; one telling is enough. */
+    if (status && status != STATUS_STOPPED && fail_message()[0] && comm_launcher_rank() == 0)
+        fprintf(stderr, "lockstep: %s\n", fail_message());
+    return status;
+}

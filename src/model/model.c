@@ -1,0 +1,70 @@
+#include "model/model.h"
+
+#include <math.h>
+
+#include "base/check.h"
+
+static const struct mixer *const token_mixers[] = {[MIXER_ATTENTION] = &mixer_attention};
+static const struct mixer *const channel_mixers[] = {[FFN_GELU] = &mixer_ffn_gelu};
+
+double model_residual_std(const struct config *config) { return INIT_STD / sqrt(2.0 * (double)config->model.layers); }
+
+static int norm(struct builder *b, const char *name, int x, int *y) {
+    char part[NAME_SIZE];
+    int w, bias = NONE;
+    int64_t width = b->config->model.width;
+    snprintf(part, sizeof part, "%s.w", name);
+    TRY(builder_param(b, part, width, 0, 0, 1, &w));
+    snprintf(part, sizeof part, "%s.b", name);
+    if (b->config->model.bias) TRY(builder_param(b, part, width, 0, 0, 0, &bias));
+    return emit_layernorm(b, name, x, w, bias, y);
+}
+
+int model_linear(struct builder *b, const char *name, int x, int64_t out, double init_std, int *y) {
+    char part[NAME_SIZE];
+    int w, bias = NONE;
+    snprintf(part, sizeof part, "%s.w", name);
+    TRY(builder_param(b, part, out, b->plan->bufs[x].dim[1], init_std, 0, &w));
+    snprintf(part, sizeof part, "%s.b", name);
+    if (b->config->model.bias) TRY(builder_param(b, part, out, 0, 0, 0, &bias));
+    return emit_linear(b, name, x, w, bias, y);
+}
+
+/* x + dropout(mixer(norm(x))), the pre-norm residual branch. */
+static int branch(struct builder *b, const struct mixer *mixer, const char *norm_name, const char *sum_name, int layer,
+                  int x, int *y) {
+    int normed, mixed;
+    TRY(mixer->check(b->config, layer));
+    TRY(norm(b, norm_name, x, &normed));
+    TRY(mixer->build(b, layer, normed, &mixed));
+    TRY(emit_dropout(b, "dropped", mixed, b->config->model.dropout.residual, &mixed));
+    return emit_add(b, sum_name, x, mixed, y);
+}
+
+/* Only the row whose next token is wanted goes through the head in generation. */
+static int head(struct builder *b, int x, int wte) {
+    const struct config_model *model = &b->config->model;
+    int generate = b->segment == SEG_PREFILL || b->segment == SEG_DECODE, w = wte, logits;
+    if (generate) TRY(emit_take_row(b, "last", x, &x));
+    TRY(norm(b, "ln_f", x, &x));
+    if (!model->tie) TRY(builder_param(b, "head.w", model->vocab, model->width, INIT_STD, 0, &w));
+    TRY(emit_linear(b, "logits", x, w, NONE, &logits));
+    return emit_head(b, logits);
+}
+
+int model_forward(struct builder *b) {
+    const struct config_model *model = &b->config->model;
+    int x, wte, wpe;
+    builder_scope(b, "%s", "");
+    TRY(builder_param(b, "wte", model->vocab, model->width, INIT_STD, 0, &wte));
+    TRY(builder_param(b, "wpe", model->context, model->width, INIT_STD, 0, &wpe));
+    TRY(emit_embed(b, "x", wte, wpe, &x));
+    TRY(emit_dropout(b, "x.dropped", x, model->dropout.embedding, &x));
+    for (int layer = 0; layer < model->layers; layer++) {
+        builder_scope(b, "h%d.", layer);
+        TRY(branch(b, token_mixers[model->mixer], "ln1", "x1", layer, x, &x));
+        TRY(branch(b, channel_mixers[model->ffn], "ln2", "x2", layer, x, &x));
+    }
+    builder_scope(b, "%s", "");
+    return head(b, x, wte);
+}

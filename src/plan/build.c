@@ -1,0 +1,133 @@
+/* From a config and a model description to a plan that is ready to run: the passes in order. */
+#include "plan/emit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "plan/passes.h"
+#include "plan/tree.h"
+
+static int wants(const struct plan *plan, enum segment segment) { return plan->request.segments >> segment & 1; }
+
+static int add_buf(struct plan *plan, const char *name, enum buf_kind kind, enum dtype type, int rank,
+                   const int64_t *dim, int *id) {
+    struct buf buf = {.kind = kind, .type = type, .rank = rank, .alias = NONE};
+    snprintf(buf.name, sizeof buf.name, "%s", name);
+    for (int i = 0; i < rank; i++) buf.dim[i] = dim[i];
+    return plan_add_buf(plan, &buf, id);
+}
+
+static int new_plan(const struct config *config, const struct plan_request *request, struct plan **out) {
+    struct plan *plan = calloc(1, sizeof *plan);
+    if (!plan) return fail(STATUS_FAILED, "plan: out of memory");
+    *out = plan;
+    plan->request = *request;
+    plan->slots = (int)config->train.slots;
+    plan->micro_batches = (int)config->train.micro_batches_per_slot;
+    plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
+    plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
+    for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
+    if (request->ranks > plan->slots)
+        return fail(STATUS_USAGE,
+                    "%d ranks, but train.slots is %d: a rank needs at least one slot; start at most %d ranks "
+                    "or set train.slots higher",
+                    request->ranks, plan->slots, plan->slots);
+    tree_range(plan->slots, request->ranks, request->rank, &plan->slot_lo, &plan->slot_hi);
+    return 0;
+}
+
+/* The buffers that the host writes and reads, and the caches. */
+static int add_io(struct builder *b) {
+    struct plan *plan = b->plan;
+    const struct config_model *model = &b->config->model;
+    int generate = wants(plan, SEG_PREFILL);
+    int64_t rows = generate ? plan->request.prefill : (int64_t)plan->request.batch * plan->request.time;
+    int64_t none = 0, slots = plan->slots, block = sizeof(struct step_block);
+    TRY(add_buf(plan, "step", BUF_RESULT, DTYPE_U8, 1, &block, &plan->step));
+    TRY(add_buf(plan, "params", BUF_PARAM, b->type, 1, &none, &plan->flat_params));
+    TRY(add_buf(plan, "tokens", BUF_INPUT, DTYPE_I32, 1, &rows, &plan->tokens));
+    b->tokens = plan->tokens;
+    if (!generate) TRY(add_buf(plan, "targets", BUF_INPUT, DTYPE_I32, 1, &rows, &plan->targets));
+    if (wants(plan, SEG_MICRO_FIRST))
+        TRY(add_buf(plan, "slot_losses", BUF_RESULT, DTYPE_F64, 1, &slots, &plan->slot_losses));
+    b->k_cache = b->v_cache = NONE;
+    if (!generate) return 0;
+    int64_t cache[4] = {model->layers, 1, model->context, model->width};
+    TRY(add_buf(plan, "k_cache", BUF_STATE, b->type, 4, cache, &b->k_cache));
+    return add_buf(plan, "v_cache", BUF_STATE, b->type, 4, cache, &b->v_cache);
+}
+
+static int emit_segment(struct builder *b, enum segment segment, int batch, int time,
+                        int (*forward)(struct builder *builder)) {
+    b->segment = segment;
+    b->batch = batch;
+    b->time = time;
+    b->site = 0;
+    plan_begin_segment(b->plan, segment);
+    TRY(forward(b));
+    return plan_end_segment(b->plan, segment);
+}
+
+/* The start of the backward pass is an op too: it reads the scale of the gradient from the step block. */
+static int add_loss_seed(struct plan *plan, int *loss, int *dloss) {
+    int64_t two = 2;
+    TRY(add_buf(plan, "d.loss.clamped", BUF_ACT, DTYPE_F64, 1, &two, dloss));
+    struct op seed = {.kind = OP_loss_seed, .out = {*dloss, NONE, NONE}};
+    for (int i = 0; i < MAX_IN; i++) seed.in[i] = NONE;
+    *loss = plan_find(plan, "loss.clamped");
+    if (*loss == NONE) return fail(STATUS_FAILED, "the model description does not end in emit_head()");
+    return plan_add_op(plan, &seed);
+}
+
+static int build_training(struct builder *b, int (*forward)(struct builder *builder)) {
+    struct plan *plan = b->plan;
+    int loss, dloss;
+    TRY(emit_segment(b, SEG_MICRO_FIRST, plan->request.batch, plan->request.time, forward));
+    TRY(plan_layout(plan, b->type, 1));
+    TRY(plan_check(plan, "forward"));
+    int first = plan->segment_begin[SEG_MICRO_FIRST];
+    TRY(add_loss_seed(plan, &loss, &dloss));
+    TRY(plan_backward(plan, first, loss, dloss));
+    TRY(plan_end_segment(plan, SEG_MICRO_FIRST));
+    TRY(plan_check(plan, "backward"));
+    TRY(plan_accumulate(plan));
+    TRY(plan_check(plan, "accumulate"));
+    TRY(plan_reduce(plan, b->config));
+    TRY(plan_check(plan, "reduce"));
+    TRY(plan_update(plan, b->config));
+    return plan_check(plan, "update");
+}
+
+static int build(struct builder *b, int (*forward)(struct builder *builder)) {
+    struct plan *plan = b->plan;
+    TRY(add_io(b));
+    if (wants(plan, SEG_MICRO_FIRST)) TRY(build_training(b, forward));
+    if (wants(plan, SEG_EVAL)) TRY(emit_segment(b, SEG_EVAL, plan->request.batch, plan->request.time, forward));
+    if (wants(plan, SEG_PREFILL)) {
+        TRY(emit_segment(b, SEG_PREFILL, 1, plan->request.prefill, forward));
+        TRY(emit_segment(b, SEG_DECODE, 1, 1, forward));
+    }
+    if (!wants(plan, SEG_MICRO_FIRST)) TRY(plan_layout(plan, b->type, 0));
+    TRY(plan_check(plan, "forward of all segments"));
+    TRY(plan_memory(plan));
+    return plan_check(plan, "memory");
+}
+
+int plan_build(const struct config *config, const struct plan_request *request, int (*forward)(struct builder *builder),
+               struct plan **plan) {
+    *plan = NULL;
+    struct plan *made = NULL;
+    int status = new_plan(config, request, &made);
+    if (!status) {
+        struct builder b = {.plan = made, .config = config};
+        b.type = config->train.precision == PRECISION_FP64 ? DTYPE_F64 : DTYPE_F32;
+        status = build(&b, forward);
+    }
+    if (status) {
+        plan_free(made);
+        return status;
+    }
+    *plan = made;
+    return 0;
+}

@@ -1,0 +1,168 @@
+/* Prints a plan so that it reads like a hand-written forward and backward: a line an op,
+ *
+ *     result = op(inputs)        type[shape] @offset
+ *
+ * "+=" marks what is added to, "in place of x" an output that takes over the memory of a dying input. */
+#include "plan/plan.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "plan/tree.h"
+
+struct text {
+    char s[512];
+};
+
+__attribute__((format(printf, 2, 3))) static void append(struct text *text, const char *format, ...) {
+    size_t used = strlen(text->s);
+    __builtin_va_list args;
+    __builtin_va_start(args, format);
+    vsnprintf(text->s + used, sizeof text->s - used, format, args);
+    __builtin_va_end(args);
+}
+
+static void append_shape(struct text *text, const struct buf *buf) {
+    append(text, "%s[", dtype_name(buf->type));
+    for (int i = 0; i < buf->rank; i++) append(text, "%s%lld", i ? "," : "", (long long)buf->dim[i]);
+    append(text, "]");
+}
+
+/* The attributes that the op kind reads, as arguments; `comma` leads the first. */
+static void append_attr(struct text *text, const struct op *op, const char *comma) {
+    const struct op_attr *a = &op->attr;
+    switch (op->kind) {
+    case OP_dropout:
+        append(text, "%srate=%g, site=%u", comma, a->rate, a->site);
+        break;
+    case OP_attention:
+    case OP_attention_grad:
+    case OP_attention_cached:
+        append(text, "%sheads=%lld", comma, (long long)a->heads);
+        if (a->rate > 0) append(text, ", rate=%g, site=%u", a->rate, a->site);
+        break;
+    case OP_clamp:
+    case OP_clamp_grad:
+        append(text, "%s[%g, %g]", comma, a->low, a->high);
+        break;
+    case OP_clip:
+        append(text, "%smax_norm=%g", comma, a->max_norm);
+        break;
+    case OP_adamw:
+        append(text, "%sbetas=[%g, %g], eps=%g, decay=%g below %lld", comma, a->beta1, a->beta2, a->eps, a->decay,
+               (long long)a->decay_end);
+        break;
+    case OP_exchange:
+    case OP_gather_grads:
+        append(text, "%s[%lld, %lld)", comma, (long long)a->begin, (long long)a->end);
+        break;
+    case OP_tree_finish:
+        append(text, "%s[%lld, %lld), sum =", comma, (long long)a->begin, (long long)a->end);
+        for (int i = 0; i < a->program_length; i++) {
+            int code = a->program[i];
+            if (code >= 0)
+                append(text, " m%d", code);
+            else if (code == TREE_ADD)
+                append(text, " +");
+            else if (code == TREE_OWN)
+                append(text, " own");
+            else
+                append(text, " held%d", TREE_HELD - code);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void append_call(struct text *text, const struct plan *plan, const struct op *op) {
+    const struct op_info *info = &op_info[op->kind];
+    int outs = 0, ins = 0, last = info->ins;
+    for (int i = 0; i < info->outs; i++)
+        if (op->out[i] != NONE)
+            append(text, "%s%s%s", outs++ ? ", " : "", plan->bufs[op->out[i]].name, op->add & 1u << i ? " (+=)" : "");
+    append(text, "%s%s(", outs ? " = " : "", info->name);
+    while (last > 0 && op->in[last - 1] == NONE) last--;
+    for (int i = 0; i < last; i++)
+        append(text, "%s%s", ins++ ? ", " : "", op->in[i] == NONE ? "-" : plan->bufs[op->in[i]].name);
+    append_attr(text, op, ins ? ", " : "");
+    append(text, ")");
+}
+
+static void explain_op(const struct plan *plan, const struct op *op, FILE *out) {
+    struct text call = {""}, where = {""};
+    append_call(&call, plan, op);
+    if (op->out[0] != NONE) {
+        const struct buf *buf = &plan->bufs[op->out[0]];
+        append_shape(&where, buf);
+        if (buf->kind == BUF_ACT) append(&where, " @%lld", (long long)buf->offset);
+        if (buf->takes != NONE) append(&where, " in place of %s", plan->bufs[buf->takes].name);
+    }
+    fprintf(out, "  %-*s  %s\n", where.s[0] ? 76 : 0, call.s, where.s);
+}
+
+/* How many ops of segment `s` are those of `like`, but for add bits. */
+static int same_ops(const struct plan *plan, enum segment s, enum segment like) {
+    int n = 0;
+    while (plan->segment_begin[s] + n < plan->segment_end[s] &&
+           plan->segment_begin[like] + n < plan->segment_end[like]) {
+        const struct op *a = &plan->ops[plan->segment_begin[s] + n], *b = &plan->ops[plan->segment_begin[like] + n];
+        if (a->kind != b->kind || memcmp(a->out, b->out, sizeof a->out) || memcmp(a->in, b->in, sizeof a->in)) break;
+        n++;
+    }
+    return n;
+}
+
+static const char *segment_meaning(enum segment segment) {
+    switch (segment) {
+    case SEG_MICRO_FIRST:
+        return "the first micro-batch of a slot: gradients are overwritten";
+    case SEG_MICRO_NEXT:
+        return "a later micro-batch of a slot: gradients are added to";
+    case SEG_MICRO_LAST:
+        return "the last micro-batch of this rank's last slot, and the sum over slots and ranks";
+    case SEG_FOLD:
+        return "after a slot that is not the last: its gradient goes into the tree";
+    case SEG_UPDATE:
+        return "once a step: norm, clip, AdamW";
+    case SEG_EVAL:
+        return "the loss of one batch, no gradient";
+    case SEG_PREFILL:
+        return "tokens of the prompt into the cache";
+    case SEG_DECODE:
+        return "one more token";
+    default:
+        return "";
+    }
+}
+
+static void explain_segment(const struct plan *plan, enum segment s, FILE *out) {
+    int begin = plan->segment_begin[s], end = plan->segment_end[s];
+    if (begin == end) return;
+    fprintf(out, "\n%s: %s\n", segment_name(s), segment_meaning(s));
+    if (s == SEG_MICRO_NEXT || s == SEG_MICRO_LAST) {
+        int same = same_ops(plan, s, SEG_MICRO_FIRST), adding = 0;
+        for (int i = begin; i < begin + same; i++)
+            adding |= plan->ops[i].add != plan->ops[i - begin + plan->segment_begin[SEG_MICRO_FIRST]].add;
+        fprintf(out, "  the %d ops of micro_first%s\n", same,
+                adding ? ", but weight gradients and slot_losses are added to (+=)" : "");
+        begin += same;
+    }
+    for (int i = begin; i < end; i++) explain_op(plan, &plan->ops[i], out);
+}
+
+void plan_explain(const struct plan *plan, FILE *out) {
+    fprintf(out, "parameters: %lld in %d tensors; the flat space has %lld elements, those below %lld decay\n",
+            (long long)plan->param_elems, plan->n_params, (long long)plan->flat_elems, (long long)plan->decay_end);
+    for (int i = 0; i < plan->n_params; i++) {
+        const struct param *p = &plan->params[i];
+        struct text shape = {""};
+        append_shape(&shape, &plan->bufs[p->buf]);
+        if (p->init_std > 0)
+            append(&shape, " ~ normal(0, %.4g)", p->init_std);
+        else
+            append(&shape, " = %g", p->init_value);
+        fprintf(out, "  %-24s at %-10lld %s\n", p->name, (long long)p->offset, shape.s);
+    }
+    for (int s = 0; s < SEG_COUNT; s++) explain_segment(plan, (enum segment)s, out);
+}

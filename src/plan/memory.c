@@ -1,0 +1,170 @@
+/* The memory pass: every buffer gets its place before anything runs.
+ *
+ * Buffers that outlive a segment come first in the arena, one after the other. Values share the rest: two values may
+ * overlap only if they are never live together. Segments that share values (the micro-batches) are placed as one, by
+ * positions relative to their first op; different groups of segments use the same bytes, because they never run at once.
+ * An op whose output may take the place of an input that dies there does so. */
+#include "plan/passes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "plan/rule.h"
+
+enum { ALIGN = 256 }; /* bytes: coalesced loads on GPUs, whole cache lines on CPUs */
+
+static int64_t align_up(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* first and last: positions of the ops, relative to their segment, between which a value is live. */
+static void find_lifetimes(struct plan *plan) {
+    for (int s = 0; s < SEG_COUNT; s++)
+        for (int i = plan->segment_begin[s]; i < plan->segment_end[s]; i++) {
+            const struct op *op = &plan->ops[i];
+            int at = i - plan->segment_begin[s];
+            for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
+                int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
+                if (id == NONE) continue;
+                struct buf *buf = &plan->bufs[buf_root(plan, id, NULL)];
+                if (buf->first == NONE || at < buf->first) buf->first = at;
+                if (at > buf->last) buf->last = at;
+            }
+        }
+}
+
+static int dies_at(const struct plan *plan, const struct op *op, int id, int at) {
+    const struct buf *buf = &plan->bufs[id];
+    int uses = 0;
+    for (int k = 0; k < MAX_IN; k++) uses += op->in[k] == id;
+    return buf->kind == BUF_ACT && buf->alias == NONE && buf->last == at && uses == 1;
+}
+
+/* Outputs that take over a dying input: both then are one block of memory. */
+static void find_takeovers(struct plan *plan) {
+    for (int s = 0; s < SEG_COUNT; s++)
+        for (int i = plan->segment_begin[s]; i < plan->segment_end[s]; i++) {
+            const struct op *op = &plan->ops[i];
+            if (op->out[0] == NONE) continue;
+            struct buf *out = &plan->bufs[op->out[0]];
+            if (out->kind != BUF_ACT || out->takes != NONE) continue;
+            for (int k = 0; k < MAX_IN && out->takes == NONE; k++) {
+                int id = op->in[k];
+                if (!(op_info[op->kind].reuse & 1u << k) || id == NONE) continue;
+                if (dies_at(plan, op, id, i - plan->segment_begin[s]) && buf_bytes(&plan->bufs[id]) == buf_bytes(out) &&
+                    plan->bufs[id].type == out->type)
+                    out->takes = id;
+            }
+        }
+}
+
+/* Segments that share values belong together: group[s] is the smallest segment of s's group. */
+static void find_groups(const struct plan *plan, int *home, int group[SEG_COUNT]) {
+    for (int s = 0; s < SEG_COUNT; s++) group[s] = s;
+    for (int b = 0; b < plan->n_bufs; b++) home[b] = NONE;
+    for (int s = 0; s < SEG_COUNT; s++)
+        for (int i = plan->segment_begin[s]; i < plan->segment_end[s]; i++)
+            for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
+                int id = k < MAX_OUT ? plan->ops[i].out[k] : plan->ops[i].in[k - MAX_OUT];
+                if (id == NONE || plan->bufs[id].kind != BUF_ACT) continue;
+                if (home[id] == NONE) home[id] = group[s];
+                int from = group[s], to = home[id];
+                for (int g = 0; g < SEG_COUNT; g++)
+                    if (group[g] == from) group[g] = to;
+            }
+}
+
+/* A block of memory: a value and all that take it over, live from the first to the last of them. */
+struct block {
+    int value, group, first, last;
+    int64_t bytes, offset;
+};
+
+static int larger_first(const void *a, const void *b) {
+    const struct block *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->value - y->value;
+}
+
+/* The lowest offset that is free while the block is live, among the blocks placed before it. */
+static int64_t lowest_offset(const struct block *blocks, int count, const struct block *block) {
+    int64_t offset = 0;
+    for (int moved = 1; moved;) {
+        moved = 0;
+        for (int i = 0; i < count; i++) {
+            const struct block *other = &blocks[i];
+            if (other->group != block->group || other->last < block->first || block->last < other->first) continue;
+            if (offset < other->offset + other->bytes && other->offset < offset + block->bytes) {
+                offset = other->offset + other->bytes;
+                moved = 1;
+            }
+        }
+    }
+    return offset;
+}
+
+static int place_values(struct plan *plan, struct block *blocks, int *owner) {
+    int group[SEG_COUNT], count = 0;
+    int *home = owner + plan->n_bufs;
+    find_groups(plan, home, group);
+    for (int b = 0; b < plan->n_bufs; b++) {
+        struct buf *buf = &plan->bufs[b];
+        if (buf->kind != BUF_ACT || buf->first == NONE) continue;
+        if (buf->takes != NONE) { /* values are numbered after the ones that they take over */
+            struct block *block = &blocks[owner[b] = owner[buf->takes]];
+            if (buf->last > block->last) block->last = buf->last;
+            continue;
+        }
+        owner[b] = count;
+        blocks[count] = (struct block){b, group[home[b]], buf->first, buf->last, align_up(buf_bytes(buf)), 0};
+        count++;
+    }
+    /* Sorting moves blocks, so owner[] is turned into the value that leads the block. */
+    for (int b = 0; b < plan->n_bufs; b++)
+        if (owner[b] != NONE) owner[b] = blocks[owner[b]].value;
+    qsort(blocks, (size_t)count, sizeof *blocks, larger_first);
+    int64_t top = 0;
+    for (int i = 0; i < count; i++) {
+        blocks[i].offset = lowest_offset(blocks, i, &blocks[i]);
+        if (blocks[i].offset + blocks[i].bytes > top) top = blocks[i].offset + blocks[i].bytes;
+        plan->bufs[blocks[i].value].offset = plan->persistent_bytes + blocks[i].offset;
+    }
+    for (int b = 0; b < plan->n_bufs; b++)
+        if (owner[b] != NONE) plan->bufs[b].offset = plan->bufs[owner[b]].offset;
+    plan->arena_bytes = plan->persistent_bytes + top;
+    return 0;
+}
+
+static void place_persistent(struct plan *plan) {
+    plan->persistent_bytes = 0;
+    for (int b = 0; b < plan->n_bufs; b++) {
+        struct buf *buf = &plan->bufs[b];
+        if (buf->alias != NONE || (buf->kind != BUF_GRAD && buf->kind != BUF_INPUT && buf->kind != BUF_RESULT))
+            continue;
+        buf->offset = plan->persistent_bytes;
+        plan->persistent_bytes += align_up(buf_bytes(buf));
+    }
+}
+
+static void find_scratch(struct plan *plan) {
+    plan->scratch_bytes = 0;
+    for (int i = 0; i < plan->n_ops; i++) {
+        const struct op_rule *rule = op_rules[plan->ops[i].kind];
+        int64_t bytes = rule->scratch ? align_up(rule->scratch(plan, &plan->ops[i])) : 0;
+        if (bytes > plan->scratch_bytes) plan->scratch_bytes = bytes;
+    }
+}
+
+int plan_memory(struct plan *plan) {
+    place_persistent(plan);
+    find_lifetimes(plan);
+    find_takeovers(plan);
+    find_scratch(plan);
+    struct block *blocks = malloc((size_t)plan->n_bufs * sizeof *blocks);
+    int *owner = malloc((size_t)plan->n_bufs * 2 * sizeof *owner);
+    if (owner)
+        for (int b = 0; b < plan->n_bufs; b++) owner[b] = NONE;
+    int status = blocks && owner ? place_values(plan, blocks, owner) : fail(STATUS_FAILED, "plan: out of memory");
+    free(blocks);
+    free(owner);
+    return status;
+}

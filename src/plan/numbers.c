@@ -1,0 +1,108 @@
+/* What a plan costs: operations, memory, bytes on the wire. Nothing here is measured; all follows from the plan. */
+#include "plan/plan.h"
+
+#include "base/check.h"
+#include "plan/rule.h"
+
+int64_t plan_flops(const struct plan *plan, enum segment segment) {
+    int64_t flops = 0;
+    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
+        const struct op_rule *rule = op_rules[plan->ops[i].kind];
+        if (rule->flops) flops += rule->flops(plan, &plan->ops[i]);
+    }
+    return flops;
+}
+
+int64_t plan_step_flops(const struct plan *plan) {
+    int64_t slots = plan->slot_hi - plan->slot_lo, next = plan->micro_batches - 1;
+    if (!slots || plan->segment_end[SEG_MICRO_FIRST] == plan->segment_begin[SEG_MICRO_FIRST]) return 0;
+    /* Every micro-batch costs what micro_first costs; micro_last has the reduction on top. */
+    return (slots * (1 + next) - 1) * plan_flops(plan, SEG_MICRO_FIRST) + plan_flops(plan, SEG_MICRO_LAST) +
+           (slots - 1) * plan_flops(plan, SEG_FOLD) + plan_flops(plan, SEG_UPDATE);
+}
+
+int64_t plan_wire_bytes(const struct plan *plan) {
+    int64_t bytes = 0;
+    for (int i = plan->segment_begin[SEG_MICRO_LAST]; i < plan->segment_end[SEG_MICRO_LAST]; i++) {
+        const struct op_rule *rule = op_rules[plan->ops[i].kind];
+        if (rule->wire) bytes += rule->wire(plan, &plan->ops[i]);
+    }
+    return bytes;
+}
+
+/* Bytes of root buffers of a kind. */
+static int64_t kind_bytes(const struct plan *plan, enum buf_kind kind) {
+    int64_t bytes = 0;
+    for (int i = 0; i < plan->n_bufs; i++)
+        if (plan->bufs[i].kind == kind && plan->bufs[i].alias == NONE) bytes += buf_bytes(&plan->bufs[i]);
+    return bytes;
+}
+
+int64_t plan_store_bytes(const struct plan *plan) { return kind_bytes(plan, BUF_PARAM) + kind_bytes(plan, BUF_STATE); }
+
+static double mib(int64_t bytes) { return (double)bytes / 1048576.0; }
+
+struct row {
+    const char *name, *what;
+    int64_t bytes;
+};
+
+static void print_memory(const struct plan *plan, FILE *out) {
+    int64_t params = kind_bytes(plan, BUF_PARAM), state = kind_bytes(plan, BUF_STATE),
+            grads = kind_bytes(plan, BUF_GRAD);
+    int64_t values = plan->arena_bytes - plan->persistent_bytes;
+    const struct row rows[] = {
+        {"parameters", "in the store", params},
+        {"state", plan->flat_m == NONE ? "key/value cache, in the store" : "AdamW moments, in the store", state},
+        {"gradients", "one sum, and those held for the tree", grads},
+        {"inputs, results", "tokens, targets, losses", plan->persistent_bytes - grads},
+        {"values", "activations and their gradients, overlapping", values},
+        {"total", "for each rank", params + state + plan->arena_bytes},
+        {"scratch", "more, for each CPU thread", plan->scratch_bytes},
+    };
+    fprintf(out, "memory                MiB\n");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        fprintf(out, "  %-16s %10.3f   %s\n", rows[i].name, mib(rows[i].bytes), rows[i].what);
+}
+
+void plan_summary(const struct plan *plan, const struct config *config, FILE *out) {
+    const struct config_model *m = &config->model;
+    fprintf(out,
+            "model    %s, %lld layers, width %lld, %lld heads, hidden %lld, vocabulary %lld, context %lld: %lld "
+            "parameters\n",
+            config->name, (long long)m->layers, (long long)m->width, (long long)m->heads, (long long)m->hidden,
+            (long long)m->vocab, (long long)m->context, (long long)plan->param_elems);
+    fprintf(out, "step     %d slots x %d micro-batches x %d sequences x %d tokens = %lld tokens\n", plan->slots,
+            plan->micro_batches, plan->request.batch, plan->request.time,
+            (long long)plan->slots * plan->micro_batches * plan->request.batch * plan->request.time);
+    fprintf(out, "rank     %d of %d: slots [%d, %d), %d gradient sum%s\n", plan->request.rank, plan->request.ranks,
+            plan->slot_lo, plan->slot_hi, plan->held + 1, plan->held ? "s" : "");
+    fprintf(out, "ops      %d over %d buffers\n", plan->n_ops, plan->n_bufs);
+    fprintf(out, "work     %.3f GFLOP a step on this rank\n", (double)plan_step_flops(plan) * 1e-9);
+    fprintf(out, "wire     %.3f MiB sent by this rank a step\n", mib(plan_wire_bytes(plan)));
+    print_memory(plan, out);
+}
+
+int plan_json(const struct plan *plan, const struct config *config, FILE *out) {
+    fprintf(
+        out,
+        "{\"name\": \"%s\", \"parameters\": %lld, \"rank\": %d, \"ranks\": %d, \"slots\": [%d, %d], \"ops\": %d,\n"
+        " \"step_flops\": %lld, \"wire_bytes\": %lld,\n"
+        " \"bytes\": {\"parameters\": %lld, \"state\": %lld, \"gradients\": %lld, \"values\": %lld, \"arena\": %lld, "
+        "\"total\": %lld, \"scratch_per_thread\": %lld},\n \"segments\": {",
+        config->name, (long long)plan->param_elems, plan->request.rank, plan->request.ranks, plan->slot_lo,
+        plan->slot_hi, plan->n_ops, (long long)plan_step_flops(plan), (long long)plan_wire_bytes(plan),
+        (long long)kind_bytes(plan, BUF_PARAM), (long long)kind_bytes(plan, BUF_STATE),
+        (long long)kind_bytes(plan, BUF_GRAD), (long long)(plan->arena_bytes - plan->persistent_bytes),
+        (long long)plan->arena_bytes, (long long)(plan_store_bytes(plan) + plan->arena_bytes),
+        (long long)plan->scratch_bytes);
+    const char *comma = "";
+    for (int s = 0; s < SEG_COUNT; s++) {
+        if (plan->segment_begin[s] == plan->segment_end[s]) continue;
+        fprintf(out, "%s\"%s\": {\"ops\": %d, \"flops\": %lld}", comma, segment_name((enum segment)s),
+                plan->segment_end[s] - plan->segment_begin[s], (long long)plan_flops(plan, (enum segment)s));
+        comma = ", ";
+    }
+    fprintf(out, "}}\n");
+    return ferror(out) ? fail(STATUS_FAILED, "cannot write the plan") : 0;
+}

@@ -1,0 +1,20 @@
+/* What the passes share with each other and with nobody else. */
+#ifndef PLAN_PASSES_H
+#define PLAN_PASSES_H
+
+#include "plan/plan.h"
+
+int plan_add_param(struct plan *plan, const struct param *param);
+
+/* Ops appended between the two calls are the segment. */
+void plan_begin_segment(struct plan *plan, enum segment segment);
+int plan_end_segment(struct plan *plan, enum segment segment);
+
+/* Runs the op's shape rule on its inputs; `outs` gets type, rank and dimensions of the outputs in `wanted` (bits). */
+int plan_shape(const struct plan *plan, const struct op *op, unsigned wanted, struct buf outs[MAX_OUT]);
+
+/* layout.c: places every parameter in the flat space, those that decay first, each at a multiple of 64 elements; creates
+ * the flat buffers (parameters; for training also moments and gradients). */
+int plan_layout(struct plan *plan, enum dtype type, int training);
+
+#endif

@@ -1,0 +1,181 @@
+/* The plan: a training step as a flat array of coarse ops over planned buffers.
+ *
+ * The model emits forward ops (emit.h); passes do the rest, each in one file, with plan_check() after each:
+ *
+ *     emit forward -> backward -> accumulate -> reduce -> update -> memory -> a backend loads and runs it
+ *
+ * Values are written once: an op's outputs are new buffers, except for the buffers that outlive a segment (parameters,
+ * gradients, optimizer state, results). Everything that the step needs is known before it runs: memory, FLOPs, bytes on
+ * the wire. plan_explain() prints it. */
+#ifndef PLAN_PLAN_H
+#define PLAN_PLAN_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/dtype.h"
+#include "base/kernel.h"
+#include "config/config.h"
+
+enum op_kind {
+#define OP(name, outs, ins, reuse, lane) OP_##name,
+#include "plan/op.def"
+#undef OP
+    OP_COUNT
+};
+
+enum lane { LANE_COMPUTE, LANE_COMM };
+
+/* A part of the plan that runs as one. A training step on a rank with slots [lo, hi) is
+ *   for each slot but the last:  micro_first, micro_next (micro_batches_per_slot - 1 times), fold
+ *   for the last:                the same, but its last micro-batch is micro_last, which folds and communicates too
+ *   update */
+enum segment {
+    SEG_MICRO_FIRST,
+    SEG_MICRO_NEXT,
+    SEG_MICRO_LAST,
+    SEG_FOLD,
+    SEG_UPDATE,
+    SEG_EVAL,
+    SEG_PREFILL,
+    SEG_DECODE,
+    SEG_COUNT
+};
+
+enum buf_kind {
+    BUF_PARAM,  /* in the store: outlives plans; checkpointed */
+    BUF_STATE,  /* in the store: optimizer moments (checkpointed), key/value cache */
+    BUF_GRAD,   /* lives as long as the plan; added to by several segments */
+    BUF_INPUT,  /* written by the host: tokens, targets */
+    BUF_RESULT, /* read by the host: losses; lives as long as the plan */
+    BUF_ACT,    /* a value inside one segment, placed in the arena by the memory pass */
+};
+
+enum { NAME_SIZE = 48, NONE = -1 };
+
+struct buf {
+    char name[NAME_SIZE];
+    enum buf_kind kind;
+    enum dtype type;
+    int rank;
+    int64_t dim[MAX_RANK];
+    int alias;       /* the buffer that this one is a part of, or NONE */
+    int64_t offset;  /* bytes: in the alias; for others in their home (arena or store entry), set by the memory pass */
+    int grad;        /* the buffer of its gradient, or NONE */
+    int takes;       /* the dying value whose memory this one takes over, or NONE; set by the memory pass */
+    int first, last; /* ops of its segment between which it is live; set by the memory pass */
+};
+
+struct op {
+    enum op_kind kind;
+    enum segment segment;
+    int out[MAX_OUT], in[MAX_IN]; /* buffers; NONE where an optional one is left out */
+    unsigned add;                 /* bit i: out[i] is added to */
+    struct op_attr attr;
+};
+
+struct param {
+    char name[NAME_SIZE];
+    int64_t elems, offset; /* in the flat parameter space, in elements */
+    int buf;               /* what ops read: its part of the compute copy */
+    int decay;             /* weight decay applies */
+    double init_std;       /* initial values: normal(0, init_std); when it is 0 all are init_value */
+    double init_value;
+};
+
+/* What a plan is made for. */
+struct plan_request {
+    unsigned segments; /* bit s: enum segment s is wanted */
+    int rank, ranks;   /* who runs it, of how many */
+    int batch, time;   /* one micro-batch: sequences, tokens a sequence */
+    int prefill;       /* tokens that one prefill takes */
+    int keep_logits;   /* the logits of eval are a result */
+};
+
+struct plan {
+    struct plan_request request;
+    struct buf *bufs;
+    int n_bufs, cap_bufs;
+    struct op *ops;
+    int n_ops, cap_ops;
+    struct param *params;
+    int n_params, cap_params;
+    int segment_begin[SEG_COUNT], segment_end[SEG_COUNT]; /* ranges of ops */
+
+    int64_t decay_end;                          /* flat elements below it get weight decay */
+    int64_t flat_elems;                         /* elements of the flat parameter space, padding included */
+    int64_t param_elems;                        /* without padding: what people call the number of parameters */
+    int slots, slot_lo, slot_hi, micro_batches; /* this rank's slots, micro-batches a slot */
+    int held;                                   /* most sums held at once while leaves are folded */
+    int *program;                               /* owned: the sum that tree_finish computes */
+
+    /* Well-known buffers, NONE where the plan has no use for them. */
+    int tokens, targets, logits[SEG_COUNT];
+    int step; /* the step block (base/kernel.h), as bytes */
+    int flat_params, flat_grads, flat_m, flat_v, held_sums, slot_losses, eval_loss;
+
+    /* By the memory pass, in bytes. The arena is one allocation: persistent buffers first, then values. */
+    int64_t persistent_bytes, arena_bytes, scratch_bytes; /* scratch: for each thread */
+};
+
+/* What outlives plans, so that train, eval and decode plans share weights: one entry for each BUF_PARAM or BUF_STATE
+ * root buffer, found by name. A backend's load() adds the entries that are missing, zeroed, in its device's memory. */
+struct store {
+    struct store_entry {
+        char name[NAME_SIZE];
+        int64_t bytes;
+        void *data;
+    } entry[16];
+    int count;
+};
+
+struct builder;
+
+/* Builds a plan: `forward` emits the model's ops for each segment asked for, the passes do the rest. The caller owns
+ * *plan and frees it with plan_free(). Errors: STATUS_USAGE with the reason. */
+int plan_build(const struct config *config, const struct plan_request *request, int (*forward)(struct builder *builder),
+               struct plan **plan);
+void plan_free(struct plan *plan);
+
+/* Every invariant that passes must keep; `after` names the pass in the message. */
+int plan_check(const struct plan *plan, const char *after);
+
+/* Passes (each a file of its own). */
+int plan_backward(struct plan *plan, int first_op, int loss, int dloss); /* backward.c: appends gradient ops */
+int plan_accumulate(struct plan *plan);                                  /* accumulate.c: micro_next, micro_last */
+int plan_reduce(struct plan *plan, const struct config *config);         /* reduce.c: fold, exchange, gather */
+int plan_update(struct plan *plan, const struct config *config);         /* update.c: norm, clip, AdamW */
+int plan_memory(struct plan *plan);                                      /* memory.c: places every buffer */
+
+/* Prints the plan as a hand-written forward and backward would read. */
+void plan_explain(const struct plan *plan, FILE *out);
+void plan_summary(const struct plan *plan, const struct config *config, FILE *out); /* memory, FLOPs, wire bytes */
+int plan_json(const struct plan *plan, const struct config *config, FILE *out);
+
+/* Numbers of a plan. FLOPs: a multiply-add counts two. */
+int64_t plan_flops(const struct plan *plan, enum segment segment);
+int64_t plan_step_flops(const struct plan *plan);  /* of this rank's share of a step */
+int64_t plan_wire_bytes(const struct plan *plan);  /* sent by this rank in one step */
+int64_t plan_store_bytes(const struct plan *plan); /* parameters and state */
+
+/* Access. */
+int64_t buf_elems(const struct buf *buf);
+int64_t buf_bytes(const struct buf *buf);
+int buf_root(const struct plan *plan, int buf, int64_t *offset); /* resolves aliases; *offset in bytes, may be NULL */
+int plan_find(const struct plan *plan, const char *name);        /* a buffer by name, or NONE */
+const char *segment_name(enum segment segment);
+
+/* For passes and builders: append; a message names what is full. */
+int plan_add_buf(struct plan *plan, const struct buf *buf, int *id);
+int plan_add_op(struct plan *plan, const struct op *op);
+
+/* The static facts of op kinds, from op.def. */
+struct op_info {
+    const char *name;
+    int outs, ins;
+    unsigned reuse;
+    enum lane lane;
+};
+extern const struct op_info op_info[OP_COUNT];
+
+#endif

@@ -1,0 +1,88 @@
+#include "plan/rules/rules.h"
+
+static int is_loss(const struct buf *buf) { return buf && buf->type == DTYPE_F64 && buf_elems(buf) == 2; }
+
+static int check_logits(const struct buf *logits, const struct buf *targets) {
+    if (!is_matrix(logits)) return fail(STATUS_USAGE, "logits must be a matrix");
+    if (!targets || targets->type != DTYPE_I32 || buf_elems(targets) < logits->dim[0])
+        return fail(STATUS_USAGE, "needs a target for each of %lld rows", (long long)logits->dim[0]);
+    return 0;
+}
+
+static int xent_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    (void)op;
+    TRY(check_logits(in[0], in[1]));
+    set_shape(out[0], DTYPE_F64, 2, 0);
+    set_shape(out[1], in[0]->type, in[0]->dim[0], 0);
+    return 0;
+}
+
+static int xent_grad(struct grad_context *c, const struct op *op) {
+    struct op g = grad_op(OP_xent_grad, op);
+    g.in[0] = op->in[0];
+    g.in[1] = op->in[1];
+    g.in[2] = op->out[1];
+    g.in[3] = op->out[0];
+    g.in[4] = grad_of(c, op->out[0]);
+    return grad_emit(c, &g, op->in[0], NONE);
+}
+
+static int64_t xent_flops(const struct plan *plan, const struct op *op) { return 4 * operand_elems(plan, op->in[0]); }
+
+const struct op_rule rule_xent = {.shape = xent_shape, .grad = xent_grad, .flops = xent_flops};
+
+static int xent_grad_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    (void)op;
+    TRY(check_logits(in[0], in[1]));
+    if (!in[2] || in[2]->dim[0] != in[0]->dim[0]) return fail(STATUS_USAGE, "needs lse of every row");
+    if (!is_loss(in[3]) || !is_loss(in[4])) return fail(STATUS_USAGE, "needs loss and its gradient, f64[2] each");
+    set_like(out[0], in[0]);
+    return 0;
+}
+
+const struct op_rule rule_xent_grad = {.shape = xent_grad_shape, .flops = xent_flops};
+
+static int clamp_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    if (!is_loss(in[0])) return fail(STATUS_USAGE, "needs a loss, f64[2]");
+    if (!(op->attr.low < op->attr.high))
+        return fail(STATUS_USAGE, "the range [%g, %g] is empty", op->attr.low, op->attr.high);
+    set_like(out[0], in[0]);
+    return 0;
+}
+
+static int clamp_grad(struct grad_context *c, const struct op *op) {
+    struct op g = grad_op(OP_clamp_grad, op);
+    g.in[0] = grad_of(c, op->out[0]);
+    g.in[1] = op->in[0];
+    return grad_emit(c, &g, op->in[0], NONE);
+}
+
+const struct op_rule rule_clamp = {.shape = clamp_shape, .grad = clamp_grad};
+
+static int clamp_grad_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    (void)op;
+    if (!is_loss(in[0]) || !is_loss(in[1])) return fail(STATUS_USAGE, "needs dy and x, f64[2] each");
+    set_like(out[0], in[0]);
+    return 0;
+}
+
+const struct op_rule rule_clamp_grad = {.shape = clamp_grad_shape};
+
+/* The result is the plan's slot losses. */
+static int record_loss_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    (void)op;
+    (void)out;
+    if (!is_loss(in[0]) || !is_loss(in[1])) return fail(STATUS_USAGE, "needs the loss, clamped and not, f64[2] each");
+    return 0;
+}
+
+const struct op_rule rule_record_loss = {.shape = record_loss_shape};
+
+static int loss_seed_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    (void)op;
+    (void)in;
+    set_shape(out[0], DTYPE_F64, 2, 0);
+    return 0;
+}
+
+const struct op_rule rule_loss_seed = {.shape = loss_seed_shape};

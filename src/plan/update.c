@@ -1,0 +1,31 @@
+/* The update segment: the norm of the step's gradient, the decision to skip, and AdamW over the flat space. */
+#include "plan/passes.h"
+
+#include "base/check.h"
+
+int plan_update(struct plan *plan, const struct config *config) {
+    struct buf partial = {.kind = BUF_ACT, .name = "norm.partial", .type = DTYPE_F64, .rank = 1, .alias = NONE};
+    partial.dim[0] = (plan->flat_elems + CHUNK - 1) / CHUNK;
+    int partial_id;
+    TRY(plan_add_buf(plan, &partial, &partial_id));
+    plan_begin_segment(plan, SEG_UPDATE);
+
+    struct op squares = {.kind = OP_sum_squares, .out = {partial_id, NONE, NONE}};
+    struct op clip = {.kind = OP_clip, .out = {NONE, NONE, NONE}};
+    struct op adamw = {.kind = OP_adamw, .out = {plan->flat_params, plan->flat_m, plan->flat_v}};
+    for (int i = 0; i < MAX_IN; i++) squares.in[i] = clip.in[i] = adamw.in[i] = NONE;
+    squares.in[0] = plan->flat_grads;
+    clip.in[0] = partial_id;
+    clip.in[1] = plan->slot_losses;
+    clip.attr.max_norm = config->train.clip;
+    adamw.in[0] = plan->flat_grads;
+    adamw.attr.beta1 = config->train.betas[0];
+    adamw.attr.beta2 = config->train.betas[1];
+    adamw.attr.eps = config->train.eps;
+    adamw.attr.decay = config->train.weight_decay;
+    adamw.attr.decay_end = plan->decay_end;
+    TRY(plan_add_op(plan, &squares));
+    TRY(plan_add_op(plan, &clip));
+    TRY(plan_add_op(plan, &adamw));
+    return plan_end_segment(plan, SEG_UPDATE);
+}

@@ -1,0 +1,68 @@
+/* The loss of a text: batches are shared out over the ranks, and their losses are added in order on every rank. */
+#include "run/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "data/sampler.h"
+
+/* This rank's contiguous share of the batches. */
+static int64_t first_of(const struct run *run, int64_t batches, int rank) { return batches * rank / run->comm->size; }
+
+static int compute(struct run *run, const struct text *text, int64_t batches, int64_t total, const volatile int *stop,
+                   struct eval_part *parts) {
+    const struct plan *plan = run->plan;
+    int64_t window = plan->request.time, batch = plan->request.batch;
+    int64_t end = first_of(run, batches, run->comm->rank + 1);
+    for (int64_t i = first_of(run, batches, run->comm->rank); i < end; i++) {
+        if (stop && *stop) {
+            parts[i] = (struct eval_part){NAN, 1};
+            continue;
+        }
+        sampler_eval_batch(text, window, batch, i * total / batches, run->tokens, run->targets);
+        TRY(run_write_batch(run, batch * window));
+        TRY(run->backend->run(run->exec, SEG_EVAL));
+        TRY(run->backend->copy(run->exec, plan->eval_loss, 0, &parts[i], sizeof parts[i], COPY_TO_HOST));
+    }
+    return run->backend->wait(run->exec, 0);
+}
+
+static int share(struct run *run, int64_t batches) {
+    int64_t *offset = run->spans, *bytes = run->spans + run->comm->size, size = sizeof *run->parts;
+    for (int r = 0; r < run->comm->size; r++) {
+        offset[r] = first_of(run, batches, r) * size;
+        bytes[r] = first_of(run, batches, r + 1) * size - offset[r];
+    }
+    return run->comm->transport->gather(run->comm, run->parts, offset, bytes);
+}
+
+static int make_room(struct run *run, int64_t batches) {
+    if (run->n_parts >= batches) return 0;
+    free(run->parts);
+    run->n_parts = 0;
+    run->parts = calloc((size_t)batches, sizeof *run->parts);
+    if (!run->parts) return fail(STATUS_FAILED, "out of memory for an evaluation of %lld batches", (long long)batches);
+    run->n_parts = batches;
+    return 0;
+}
+
+int run_evaluate(struct run *run, const struct text *text, int64_t batches, const volatile int *stop, double *loss,
+                 int64_t *tokens) {
+    const struct plan *plan = run->plan;
+    int64_t total = sampler_eval_batches(text, plan->request.time, plan->request.batch);
+    if (!batches || batches > total) batches = total;
+    TRY(make_room(run, batches));
+    run->block.position = 0;
+    TRY(run_write_block(run));
+    TRY(compute(run, text, batches, total, stop, run->parts));
+    TRY(share(run, batches));
+    double sum = 0, count = 0;
+    for (int64_t i = 0; i < batches; i++) {
+        sum += run->parts[i].mean * run->parts[i].count;
+        count += run->parts[i].count;
+    }
+    *loss = sum / count;
+    *tokens = (int64_t)count;
+    return 0;
+}

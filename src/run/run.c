@@ -1,0 +1,150 @@
+#include "run/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/check.h"
+#include "model/model.h"
+#include "plan/tree.h"
+
+int run_open(struct run *run, const struct config *config, const struct plan_request *request, struct comm *comm,
+             const struct backend *backend) {
+    memset(run, 0, sizeof *run);
+    run->config = config;
+    run->comm = comm;
+    run->backend = backend;
+    TRY(plan_build(config, request, model_forward, &run->plan));
+    run->rows = buf_elems(&run->plan->bufs[run->plan->tokens]);
+    run->tokens = calloc((size_t)run->rows, sizeof *run->tokens);
+    run->targets = calloc((size_t)run->rows, sizeof *run->targets);
+    run->arrays = calloc((size_t)run->plan->n_params * 3, sizeof *run->arrays);
+    run->spans = calloc(2 * (size_t)comm->size, sizeof *run->spans);
+    if (!run->tokens || !run->targets || !run->arrays || !run->spans) return fail(STATUS_FAILED, "out of memory");
+    TRY(backend->load(run->plan, &run->store, comm, &run->exec));
+    run->block.seed = (uint32_t)config->train.seed;
+    run->block.grad_scale = 1.0 / ((double)config->train.slots * (double)config->train.micro_batches_per_slot);
+    return run_write_block(run);
+}
+
+void run_close(struct run *run) {
+    if (run->backend) {
+        run->backend->unload(run->exec);
+        run->backend->free_store(&run->store);
+    }
+    plan_free(run->plan);
+    free(run->tokens);
+    free(run->targets);
+    free(run->arrays);
+    free(run->parts);
+    free(run->spans);
+    memset(run, 0, sizeof *run);
+}
+
+int run_init(struct run *run) {
+    const struct plan *plan = run->plan;
+    int64_t largest = 0, size = (int64_t)dtype_size(plan->bufs[plan->flat_params].type);
+    for (int i = 0; i < plan->n_params; i++)
+        if (plan->params[i].elems > largest) largest = plan->params[i].elems;
+    void *values = malloc((size_t)(largest * size));
+    if (!values) return fail(STATUS_FAILED, "out of memory for initial values");
+    int status = 0;
+    for (int i = 0; i < plan->n_params && !status; i++) {
+        const struct param *param = &plan->params[i];
+        model_init(param, i, (uint32_t)run->config->train.seed, plan->bufs[param->buf].type, values);
+        status = run->backend->copy(run->exec, param->buf, 0, values, param->elems * size, COPY_TO_DEVICE);
+    }
+    free(values);
+    return status;
+}
+
+/* The part [begin, end) of the flat space of one kind of array (parameters or a moment), under its checkpoint name. Host
+ * pointers: the store of this backend can be read by the host. */
+static void add_array(struct run *run, const char *kind, const struct param *param, int flat, int64_t begin,
+                      int64_t end) {
+    const struct plan *plan = run->plan;
+    const struct buf *shape = &plan->bufs[param->buf];
+    struct ckpt_array *array = &run->arrays[run->n_arrays++];
+    memset(array, 0, sizeof *array);
+    snprintf(array->name, sizeof array->name, "%s/%s", kind, param->name);
+    array->type = shape->type;
+    array->rank = shape->rank;
+    memcpy(array->dim, shape->dim, sizeof array->dim);
+    array->begin = begin > param->offset ? begin - param->offset : 0;
+    array->end = end - param->offset < param->elems ? end - param->offset : param->elems;
+    if (array->end < array->begin) array->end = array->begin;
+    if (array->begin > param->elems) array->begin = array->end = 0;
+    for (int i = 0; i < run->store.count; i++)
+        if (!strcmp(run->store.entry[i].name, plan->bufs[flat].name))
+            array->data =
+                (char *)run->store.entry[i].data + (param->offset + array->begin) * (int64_t)dtype_size(array->type);
+}
+
+static int make_arrays(struct run *run, int64_t begin, int64_t end) {
+    const struct plan *plan = run->plan;
+    run->n_arrays = 0;
+    for (int i = 0; i < plan->n_params; i++) {
+        add_array(run, "params", &plan->params[i], plan->flat_params, begin, end);
+        if (plan->flat_m == NONE) continue;
+        add_array(run, "adam.m", &plan->params[i], plan->flat_m, begin, end);
+        add_array(run, "adam.v", &plan->params[i], plan->flat_v, begin, end);
+    }
+    for (int i = 0; i < run->n_arrays; i++)
+        if (!run->arrays[i].data) return fail(STATUS_FAILED, "backend %s has no checkpoint access", run->backend->name);
+    return 0;
+}
+
+int run_load(struct run *run, const char *path) {
+    TRY(make_arrays(run, 0, run->plan->flat_elems));
+    return ckpt_load(path, run->arrays, run->n_arrays);
+}
+
+int run_shard(struct run *run, const struct ckpt_array **arrays, int *count) {
+    int64_t begin, end;
+    tree_piece(0, run->plan->flat_elems, run->comm->size, run->comm->rank, &begin, &end);
+    TRY(make_arrays(run, begin, end));
+    *arrays = run->arrays;
+    *count = run->n_arrays;
+    return 0;
+}
+
+int run_config(const char *path, struct config *config) {
+    struct ckpt_meta meta;
+    TRY(ckpt_read_meta(path, &meta));
+    config_defaults(config);
+    int status = config_load_text(config, meta.config, strlen(meta.config), path);
+    ckpt_meta_free(&meta);
+    if (!status) status = config_check(config);
+    return status ? fail_within(STATUS_BAD_DATA, "the config inside the checkpoint: ") : 0;
+}
+
+static int exists(const char *folder, const char *name) {
+    char path[2048];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return !stat(path, &info);
+}
+
+int run_find_checkpoint(const char *name, char *path, int64_t size) {
+    char folder[1024];
+    if (!exists(name, "."))
+        return fail(STATUS_BAD_DATA,
+                    "%s: no such folder; name a checkpoint (runs/NAME/ckpt/step-…) or a run (runs/NAME)", name);
+    if (exists(name, "manifest.json")) {
+        snprintf(path, (size_t)size, "%s", name);
+        return 0;
+    }
+    snprintf(folder, sizeof folder, exists(name, "ckpt") ? "%s/ckpt" : "%s", name);
+    return ckpt_latest(folder, path, size, stderr);
+}
+
+int run_write_block(struct run *run) {
+    return run->backend->copy(run->exec, run->plan->step, 0, &run->block, sizeof run->block, COPY_TO_DEVICE);
+}
+
+int run_write_batch(struct run *run, int64_t rows) {
+    int64_t bytes = rows * (int64_t)sizeof(int32_t);
+    TRY(run->backend->copy(run->exec, run->plan->tokens, 0, run->tokens, bytes, COPY_TO_DEVICE));
+    if (run->plan->targets == NONE) return 0;
+    return run->backend->copy(run->exec, run->plan->targets, 0, run->targets, bytes, COPY_TO_DEVICE);
+}

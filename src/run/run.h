@@ -1,0 +1,64 @@
+/* A model loaded on a backend: config, plan, store and exec together, and the names under which checkpoints know its arrays.
+ * What train and infer share. */
+#ifndef RUN_RUN_H
+#define RUN_RUN_H
+
+#include "backend/backend.h"
+#include "ckpt/ckpt.h"
+#include "config/config.h"
+#include "data/text.h"
+
+struct run {
+    const struct config *config;
+    const struct backend *backend;
+    struct comm *comm;
+    struct plan *plan;
+    struct store store;
+    struct exec *exec;
+    struct step_block block; /* the host's copy; run_write_block() sends it */
+
+    /* One micro-batch on its way to the device. */
+    int32_t *tokens, *targets;
+    int64_t rows;
+
+    struct ckpt_array *arrays; /* see run_shard() */
+    int n_arrays;
+
+    struct eval_part { /* the loss of one evaluation batch */
+        double mean, count;
+    } * parts;
+    int64_t n_parts, *spans; /* spans: offset and size of each rank's parts */
+};
+
+/* Builds the plan for this rank and loads it; parameters are zero. config, comm and backend must outlive the run. */
+int run_open(struct run *run, const struct config *config, const struct plan_request *request, struct comm *comm,
+             const struct backend *backend);
+void run_close(struct run *run);
+
+/* Initial values, a function of train.seed. */
+int run_init(struct run *run);
+
+/* Reads parameters, and optimizer moments if the plan has them, from the checkpoint folder `path`. */
+int run_load(struct run *run, const char *path);
+
+/* This rank's part of everything that a checkpoint holds, for ckpt_save(); valid until the next call. */
+int run_shard(struct run *run, const struct ckpt_array **arrays, int *count);
+
+/* The config that a checkpoint was made with. */
+int run_config(const char *path, struct config *config);
+
+/* Resolves what a user names: a checkpoint folder, or a run folder whose newest whole checkpoint is meant. */
+int run_find_checkpoint(const char *name, char *path, int64_t size);
+
+/* Copies the step block, or one micro-batch of tokens and targets (NULL: none), to the device. */
+int run_write_block(struct run *run);
+int run_write_batch(struct run *run, int64_t rows);
+
+/* The mean loss of `text` over `batches` evenly spread batches (0: over all of it), the same on all ranks and the same bits
+ * on any number of ranks: each batch's loss is computed by one rank and all are added in order. `stop` (may be NULL) is
+ * polled; when it is set the evaluation ends early with *loss NaN. Space
+ * for the losses is allocated at the first call and kept. */
+int run_evaluate(struct run *run, const struct text *text, int64_t batches, const volatile int *stop, double *loss,
+                 int64_t *tokens);
+
+#endif

@@ -1,0 +1,94 @@
+/* The training loop. All ranks walk it in step: what one rank alone knows (a signal) is agreed on before it is acted on. */
+#include <math.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "train/trainer.h"
+
+double monotonic_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int evaluate(struct trainer *t, double *loss) {
+    int64_t tokens;
+    *loss = NAN;
+    if (!t->data.val.length) return 0;
+    return run_evaluate(&t->run, &t->data.val, t->config->train.eval_batches, &stop_signal, loss, &tokens);
+}
+
+/* STATUS_STOPPED when any rank was asked to stop. */
+static int check_stop(struct trainer *t) {
+    int number = stop_signal;
+    TRY(t->comm->transport->largest(t->comm, &number));
+    return number ? STATUS_STOPPED : 0;
+}
+
+/* Counts the step; too many skipped ones in a row end the run, with its state saved. */
+static int count_step(struct trainer *t, const struct step_report *report) {
+    t->step++;
+    t->adam_step += !report->skipped;
+    t->skipped += report->skipped;
+    t->skipped_in_a_row = report->skipped ? t->skipped_in_a_row + 1 : 0;
+    if (t->skipped_in_a_row <= t->config->guard.max_skipped) return 0;
+    TRY(trainer_save(t));
+    fail(STATUS_FAILED,
+         "%lld steps in a row were skipped because a loss or gradient was not finite (guard.max_skipped is "
+         "%lld); the state before step %lld is saved in %s; a lower train.lr or another train.seed may help",
+         (long long)t->skipped_in_a_row, (long long)t->config->guard.max_skipped, (long long)t->step, t->folder);
+    return comm_agree(t->comm, STATUS_FAILED);
+}
+
+static int one_step(struct trainer *t) {
+    const struct config *c = t->config;
+    struct step_report report = {.val_loss = NAN};
+    double val_loss = NAN;
+    if (c->train.eval_every && t->step > 0 && t->step % c->train.eval_every == 0) TRY(evaluate(t, &val_loss));
+    TRY(check_stop(t)); /* an evaluation that was cut short by a signal is not reported */
+    TRY(trainer_step(t, &report));
+    report.val_loss = val_loss;
+    TRY(metrics_write(t, &report));
+    progress_step(t, &report);
+    TRY(count_step(t, &report));
+    if (c->ckpt.every && t->step % c->ckpt.every == 0) TRY(trainer_save(t));
+    return t->options->on_step ? t->options->on_step(t->options->context, report.step) : 0;
+}
+
+/* The state after the last step: evaluated, reported, saved. */
+static int finish(struct trainer *t) {
+    struct step_report report = {.step = t->step, .val_loss = NAN};
+    report.tokens = t->step * t->run.plan->slots * t->run.plan->micro_batches * t->run.rows;
+    TRY(trainer_save(t));
+    TRY(evaluate(t, &report.val_loss));
+    TRY(check_stop(t));
+    if (isnan(report.val_loss)) return 0;
+    TRY(metrics_write(t, &report));
+    progress_step(t, &report);
+    return 0;
+}
+
+static int loop(struct trainer *t) {
+    while (t->step < t->config->train.steps) TRY(one_step(t));
+    return finish(t);
+}
+
+int train_run(const struct config *config, struct comm *comm, const struct train_options *options) {
+    struct trainer t;
+    signals_install();
+    int status = trainer_open(&t, config, comm, options);
+    if (!status) {
+        t.started = monotonic_seconds();
+        progress_start(&t);
+        status = loop(&t);
+        if (status == STATUS_STOPPED) {
+            int saved = trainer_save(&t);
+            if (saved) status = saved;
+        }
+        progress_end(&t, status);
+    }
+    trainer_close(&t);
+    signals_restore();
+    return status;
+}

@@ -1,0 +1,114 @@
+/* From a config to a trainer that is ready for its first step. Every stage ends with all ranks agreeing that it worked, so
+ * that one rank's error ends all of them in order. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "train/trainer.h"
+
+/* mkdir -p */
+static int make_folder(const char *path) {
+    char part[1200];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *p = part + 1;; p++) {
+        if (*p && *p != '/') continue;
+        char end = *p;
+        *p = '\0';
+        if (mkdir(part, 0777) && errno != EEXIST)
+            return fail(STATUS_FAILED,
+                        "%s: cannot make the run's folder: %s; set runs_dir to a folder that can be written", part,
+                        strerror(errno));
+        if (!end) return 0;
+        *p = '/';
+    }
+}
+
+static int exists(const char *folder, const char *name) {
+    char path[1300];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return !stat(path, &info);
+}
+
+static int write_config(const struct trainer *t) {
+    char path[1200];
+    snprintf(path, sizeof path, "%s/config.yaml", t->folder);
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return fail(STATUS_FAILED, "%s: cannot write: %s; set runs_dir to a folder that can be written", path,
+                    strerror(errno));
+    config_print(t->config, f);
+    return fclose(f) ? fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno)) : 0;
+}
+
+/* By rank 0: the folder of a new run must be new; that of a resumed run must be there. */
+static int open_folder(struct trainer *t) {
+    char path[1200];
+    snprintf(t->folder, sizeof t->folder, "%s/%s", t->config->runs_dir, t->config->name);
+    if (t->options->resume) snprintf(t->folder, sizeof t->folder, "%s", t->options->resume);
+    if (t->comm->rank) return 0;
+    if (!t->options->resume) {
+        if (exists(t->folder, "metrics.jsonl") || exists(t->folder, "ckpt"))
+            return fail(STATUS_USAGE,
+                        "%s: a run of this name is there already; go on with 'lockstep train --resume %s', or choose "
+                        "another name with --run NAME",
+                        t->folder, t->folder);
+        snprintf(path, sizeof path, "%s/ckpt", t->folder);
+        TRY(make_folder(path));
+    }
+    TRY(write_config(t));
+    snprintf(path, sizeof path, "%s/log.txt", t->folder);
+    log_close();
+    return log_open(path, t->comm->rank);
+}
+
+static int open_data(struct trainer *t) {
+    const struct config *c = t->config;
+    TRY(dataset_open(&t->data, c->data.train, c->data.val, c->train.seq_len, c->model.vocab));
+    sampler_init(&t->sampler, &t->data.train, c->train.seq_len, c->train.slots, c->train.micro_batches_per_slot,
+                 c->train.micro_batch, (uint32_t)c->train.seed);
+    return 0;
+}
+
+static int open_run(struct trainer *t) {
+    const struct config *c = t->config;
+    const struct backend *backend = t->options->backend ? t->options->backend : backend_choose(c->backend);
+    struct plan_request request = {.segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL,
+                                   .rank = t->comm->rank,
+                                   .ranks = t->comm->size,
+                                   .batch = (int)c->train.micro_batch,
+                                   .time = (int)c->train.seq_len};
+    TRY(run_open(&t->run, c, &request, t->comm, backend));
+    t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
+    if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
+    return t->options->resume ? 0 : run_init(&t->run);
+}
+
+int trainer_open(struct trainer *t, const struct config *config, struct comm *comm,
+                 const struct train_options *options) {
+    memset(t, 0, sizeof *t);
+    t->config = config;
+    t->comm = comm;
+    t->options = options;
+    t->saved_step = -1;
+    t->val_loss = NAN;
+    TRY(comm_agree(comm, open_data(t)));
+    TRY(comm_agree(comm, open_run(t)));
+    TRY(comm_agree(comm, open_folder(t)));
+    if (options->resume) TRY(trainer_resume(t));
+    TRY(comm_agree(comm, metrics_open(t)));
+    t->peak_flops = t->run.backend->peak_flops() * comm->size;
+    return 0;
+}
+
+void trainer_close(struct trainer *t) {
+    if (t->metrics) fclose(t->metrics);
+    run_close(&t->run);
+    dataset_close(&t->data);
+    free(t->slot_losses);
+    log_close();
+}

@@ -1,0 +1,79 @@
+/* Between a trainer and its checkpoints. */
+#include <string.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "train/trainer.h"
+
+static int agree(void *context, int status) { return comm_agree(context, status); }
+
+static int gather(void *context, const void *mine, void *all, int64_t bytes) {
+    struct comm *comm = context;
+    int64_t *offset = malloc((size_t)comm->size * 2 * sizeof *offset);
+    if (!offset) return fail(STATUS_FAILED, "out of memory");
+    for (int r = 0; r < comm->size; r++) {
+        offset[r] = r * bytes;
+        offset[comm->size + r] = bytes;
+    }
+    memcpy((char *)all + comm->rank * bytes, mine, (size_t)bytes);
+    int status = comm->transport->gather(comm, all, offset, offset + comm->size);
+    free(offset);
+    return status;
+}
+
+int trainer_save(struct trainer *t) {
+    if (t->saved_step == t->step) return 0;
+    if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
+    char folder[1200], *yaml = NULL;
+    size_t length;
+    FILE *text = open_memstream(&yaml, &length);
+    if (!text) return fail(STATUS_FAILED, "out of memory");
+    config_print(t->config, text);
+    fclose(text);
+    const struct ckpt_array *arrays;
+    int count;
+    struct ckpt_meta meta = {t->step, t->adam_step, t->skipped, yaml};
+    struct ckpt_group group = {t->comm->rank, t->comm->size, t->comm, agree, gather};
+    snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
+    int status = run_shard(&t->run, &arrays, &count);
+    if (!status) status = ckpt_save(folder, &meta, arrays, count, &group, (int)t->config->ckpt.keep);
+    free(yaml);
+    if (!status) t->saved_step = t->step;
+    return status;
+}
+
+/* Every rank must start from the same checkpoint: rank 0 chooses. */
+static int choose(struct trainer *t, char *path, int64_t size) {
+    int status = t->comm->rank ? 0 : run_find_checkpoint(t->folder, path, size);
+    TRY(comm_agree(t->comm, status));
+    return t->comm->transport->broadcast(t->comm, path, size);
+}
+
+static int load(struct trainer *t, const char *path) {
+    struct config made_with;
+    struct ckpt_meta meta;
+    TRY(run_config(path, &made_with));
+    TRY(config_same_architecture(t->config, "this run", &made_with, "the checkpoint"));
+    if (config_same_training(t->config, "now", &made_with, "the checkpoint"))
+        log_line(
+            "warning: the run goes on with changed settings, so its bits differ from a run that never stopped:\n%s",
+            fail_message());
+    TRY(ckpt_read_meta(path, &meta));
+    t->step = meta.step;
+    t->adam_step = meta.adam_step;
+    t->skipped = meta.skipped;
+    t->saved_step = meta.step;
+    ckpt_meta_free(&meta);
+    return run_load(&t->run, path);
+}
+
+int trainer_resume(struct trainer *t) {
+    char path[2048] = "", metrics[1200];
+    TRY(choose(t, path, sizeof path));
+    TRY(comm_agree(t->comm, load(t, path)));
+    t->start_step = t->step;
+    snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", t->folder);
+    return comm_agree(t->comm, t->comm->rank ? 0 : metrics_cut(metrics, t->step));
+}

@@ -1,0 +1,64 @@
+/* One optimizer step: every slot of this rank, the sum over all slots in the fixed tree, the update. */
+#include <math.h>
+
+#include "base/check.h"
+#include "plan/tree.h"
+#include "train/trainer.h"
+
+static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment segment) {
+    struct run *run = &t->run;
+    run->block.slot = (uint32_t)slot;
+    run->block.micro = (uint32_t)micro;
+    sampler_batch(&t->sampler, t->step, slot, micro, run->tokens, run->targets);
+    TRY(run_write_batch(run, run->rows));
+    TRY(run_write_block(run));
+    return run->backend->run(run->exec, segment);
+}
+
+static int run_slot(struct trainer *t, int slot) {
+    const struct plan *plan = t->run.plan;
+    int last_slot = slot == plan->slot_hi - 1;
+    tree_fold(plan->slots, plan->slot_lo, slot, &t->run.block.held, &t->run.block.fold);
+    for (int micro = 0; micro < plan->micro_batches; micro++) {
+        int last = last_slot && micro == plan->micro_batches - 1;
+        TRY(run_micro_batch(t, slot, micro, last ? SEG_MICRO_LAST : micro ? SEG_MICRO_NEXT : SEG_MICRO_FIRST));
+    }
+    return last_slot ? 0 : t->run.backend->run(t->run.exec, SEG_FOLD);
+}
+
+/* Losses are added in the order of slots, so every rank finds the same bits. */
+static double step_loss(const struct trainer *t) {
+    double sum = 0;
+    int slots = t->run.plan->slots;
+    for (int i = 0; i < slots; i++) sum += t->slot_losses[i];
+    return sum / slots;
+}
+
+int trainer_step(struct trainer *t, struct step_report *report) {
+    struct run *run = &t->run;
+    const struct plan *plan = run->plan;
+    double begin = monotonic_seconds();
+    run->block.step = (uint32_t)t->step;
+    run->block.adam_step = t->adam_step;
+    run->block.lr = train_learning_rate(&t->config->train, t->step);
+    for (int slot = plan->slot_lo; slot < plan->slot_hi; slot++) TRY(run_slot(t, slot));
+    TRY(run->backend->run(run->exec, SEG_UPDATE));
+    TRY(run->backend->wait(run->exec, 0));
+    TRY(run->backend->copy(run->exec, plan->step, 0, &run->block, sizeof run->block, COPY_TO_HOST));
+    TRY(run->backend->copy(run->exec, plan->slot_losses, 0, t->slot_losses, plan->slots * (int64_t)sizeof(double),
+                           COPY_TO_HOST));
+
+    const struct config_model *m = &t->config->model;
+    double tokens = (double)plan->slots * plan->micro_batches * (double)run->rows;
+    double flops = 6.0 * (double)plan->param_elems + 12.0 * (double)(m->layers * m->width * plan->request.time);
+    report->step = t->step;
+    report->tokens = (int64_t)tokens * (t->step + 1);
+    report->loss = step_loss(t);
+    report->lr = run->block.lr;
+    report->grad_norm = run->block.grad_norm;
+    report->skipped = run->block.skip;
+    report->time_s = monotonic_seconds() - begin;
+    report->tok_per_s = tokens / report->time_s;
+    report->mfu = t->peak_flops > 0 ? report->tok_per_s * flops / t->peak_flops : 0;
+    return 0;
+}

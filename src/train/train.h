@@ -1,0 +1,27 @@
+/* Training: from a config to a run folder with metrics and checkpoints. */
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+
+#include "backend/backend.h"
+#include "comm/comm.h"
+#include "config/config.h"
+
+struct train_options {
+    const char *resume;                          /* the run folder to go on with; NULL: a new run */
+    const struct backend *backend;               /* NULL: what the config says; tests pass their own */
+    int (*on_step)(void *context, int64_t step); /* called after each step; may be NULL */
+    void *context;
+};
+
+/* Trains until train.steps are done. Collective over the ranks of `comm`. Returns 0; STATUS_STOPPED after a signal, with
+ * the state saved; another status with the reason in fail_message(). */
+int train_run(const struct config *config, struct comm *comm, const struct train_options *options);
+
+/* The learning rate of a step, counted from 0 (schedule.c). */
+double train_learning_rate(const struct config_train *train, int64_t step);
+
+/* Cuts a metrics file back to the steps before `step`; what a killed run left half-written goes too. A file that is not
+ * there is fine. */
+int metrics_cut(const char *path, int64_t step);
+
+#endif

@@ -1,0 +1,66 @@
+/* The inside of training, shared by its files. */
+#ifndef TRAIN_TRAINER_H
+#define TRAIN_TRAINER_H
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "data/sampler.h"
+#include "run/run.h"
+#include "train/train.h"
+
+/* What one step reports. */
+struct step_report {
+    int64_t step, tokens;                                         /* tokens of the run, this step included */
+    double loss, lr, grad_norm, time_s, tok_per_s, mfu, val_loss; /* val_loss NaN: not evaluated */
+    int skipped;
+};
+
+struct trainer {
+    const struct config *config;
+    const struct train_options *options;
+    struct comm *comm;
+    struct run run;
+    struct dataset data;
+    struct sampler sampler;
+    double *slot_losses; /* host copy, one a slot */
+    char folder[1100];   /* runs_dir/name */
+    FILE *metrics;       /* rank 0 */
+
+    int64_t step, adam_step, skipped, skipped_in_a_row;
+    int64_t saved_step; /* the last checkpoint's; -1: none */
+    double peak_flops;  /* of all ranks together */
+    double started;     /* monotonic seconds when the loop began, */
+    int64_t start_step; /* and its first step */
+    double val_loss;    /* the newest; NaN: none yet */
+};
+
+double monotonic_seconds(void);
+
+/* signals.c: SIGINT, SIGTERM and SIGUSR1 ask for a stop; a second SIGINT ends the process at once. */
+extern volatile sig_atomic_t stop_signal; /* 0, or the signal's number */
+void signals_install(void);
+void signals_restore(void);
+
+/* setup.c: folder, data, plan, weights; open after a failure may be closed. */
+int trainer_open(struct trainer *trainer, const struct config *config, struct comm *comm,
+                 const struct train_options *options);
+void trainer_close(struct trainer *trainer);
+
+/* state.c */
+int trainer_save(struct trainer *trainer);
+int trainer_resume(struct trainer *trainer);
+
+/* step.c: one optimizer step over all slots of this rank. */
+int trainer_step(struct trainer *trainer, struct step_report *report);
+
+/* metrics.c */
+int metrics_open(struct trainer *trainer);
+int metrics_write(struct trainer *trainer, const struct step_report *report);
+
+/* progress.c */
+void progress_start(const struct trainer *trainer);
+void progress_step(const struct trainer *trainer, const struct step_report *report);
+void progress_end(const struct trainer *trainer, int status);
+
+#endif

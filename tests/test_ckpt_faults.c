@@ -1,0 +1,307 @@
+/* Checkpoints: what was damaged, half-written or did not fit never counts, and is named. */
+#include "ckpt_fixture.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+
+#include <xxhash.h>
+
+/* Every reading function refuses, and the message names the file. */
+static void refused(const char *path, const char *file) {
+    char hash[33];
+    assert_int_equal(ckpt_verify(path), STATUS_BAD_DATA);
+    says(file, "ckpt ls");
+    assert_int_equal(ckpt_hash(path, hash), STATUS_BAD_DATA);
+    says(file, "ckpt ls");
+    assert_int_equal(load_and_compare(path, 7, 0, 0, 1, 0), STATUS_BAD_DATA);
+    says(file, "ckpt ls");
+}
+
+static void test_damaged_shards(void **unused) {
+    (void)unused;
+    struct job job = {.dir = dir, .step = 7, .salt = 7};
+    assert_int_equal(save_together(2, &job), 0);
+    job.step = 8;
+    job.salt = 8;
+    assert_int_equal(save_together(2, &job), 0);
+    const char *file = "shard-00001-of-00002.h5";
+    char path[256], shard[512], spare[256], other[256];
+    snprintf(path, sizeof path, "%s", at("step-00000007"));
+    snprintf(shard, sizeof shard, "%s/%s", path, file);
+    snprintf(spare, sizeof spare, "%s/spare", root);
+    snprintf(other, sizeof other, "%s", at("step-00000008/%s", file));
+
+    int64_t size = size_of(shard), length;
+    for (int64_t offset = 0; offset < size; offset += size / 9) { /* the superblock, structures and data */
+        flip(shard, offset);
+        refused(path, file);
+        flip(shard, offset);
+    }
+    flip(shard, size - 1);
+    refused(path, file);
+    flip(shard, size - 1);
+    assert_int_equal(load_and_compare(path, 7, 0, 0, 1, 0), 0);
+
+    char *content = slurp(shard, &length);
+    for (int64_t cut = 0; cut < size; cut += size / 3) {
+        assert_int_equal(truncate(shard, cut), 0);
+        refused(path, file);
+        says("less than", file);
+    }
+    spit(shard, content, size);
+    assert_int_equal(truncate(shard, size + 1), 0);
+    refused(path, file);
+    says("more than", file);
+    spit(shard, content, size);
+    free(content);
+    assert_int_equal(load_and_compare(path, 7, 0, 0, 1, 0), 0);
+
+    assert_int_equal(rename(shard, spare), 0);
+    refused(path, file);
+    says("missing", file);
+    assert_int_equal(rename(other, shard), 0); /* of the same size: only the hash tells */
+    assert_int_equal(rename(spare, other), 0);
+    refused(path, file);
+    refused(at("step-00000008"), file);
+}
+
+/* The rule of manifest.h, applied by hand: 32 digits in front, over all bytes after them. */
+static void seal(char *manifest) {
+    char *digits = strstr(manifest, "\"manifest_hash\":\t\"") + strlen("\"manifest_hash\":\t\"");
+    XXH128_hash_t hash = XXH3_128bits(digits + 32, strlen(digits + 32));
+    char hex[33];
+    snprintf(hex, sizeof hex, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64, (uint64_t)hash.low64);
+    memcpy(digits, hex, 32);
+}
+
+static void test_damaged_manifest(void **unused) {
+    (void)unused;
+    assert_int_equal(save_alone(dir, 7, 7, 0), 0);
+    char path[256], manifest[512];
+    snprintf(path, sizeof path, "%s", at("step-00000007"));
+    snprintf(manifest, sizeof manifest, "%s/manifest.json", path);
+    int64_t length;
+    char *whole = slurp(manifest, &length), *edit = calloc((size_t)length + 64, 1);
+    struct ckpt_meta meta;
+    for (int64_t i = 0; i < length; i++) { /* every byte, two of its bits */
+        for (int bit = 0; bit < 8; bit += 5) {
+            memcpy(edit, whole, (size_t)length);
+            edit[i] ^= (char)(1 << bit);
+            spit(manifest, edit, length);
+            assert_int_equal(ckpt_read_meta(path, &meta), STATUS_BAD_DATA);
+            says("manifest.json", "ckpt ls");
+        }
+    }
+    for (int64_t i = 0; i < length; i += 13) { /* cut anywhere */
+        spit(manifest, whole, i);
+        assert_int_equal(ckpt_read_meta(path, &meta), STATUS_BAD_DATA);
+    }
+    spit(manifest, whole, 0);
+    refused(path, "manifest.json");
+    says("empty", path);
+    spit(manifest, "hello", 5);
+    refused(path, "manifest.json");
+    says("not JSON", path);
+    strcpy(stpcpy(edit, whole), "x");
+    spit(manifest, edit, length + 1);
+    refused(path, "manifest.json");
+
+    strcpy(edit, whole);
+    memcpy(strstr(edit, "\"format\":\t1"), "\"format\":\t2", strlen("\"format\":\t2"));
+    seal(edit);
+    spit(manifest, edit, length);
+    refused(path, "manifest.json");
+    says("format", "version");
+    strcpy(edit, whole);
+    memcpy(strstr(edit, "\"step\":\t"), "\"stop\":\t", strlen("\"step\":\t"));
+    seal(edit);
+    spit(manifest, edit, length);
+    refused(path, "manifest.json");
+    says("'step'", "missing");
+    spit(manifest, whole, length);
+    assert_int_equal(ckpt_verify(path), 0);
+    unlink(manifest);
+    refused(path, "manifest.json");
+    refused(at("step-00000009"), "no such folder");
+    free(whole);
+    free(edit);
+}
+
+/* What a kill can leave between two steps of a replacement or a deletion. */
+static void test_interrupted(void **unused) {
+    (void)unused;
+    char path[256];
+    assert_int_equal(save_alone(dir, 7, 7, 0), 0);
+    assert_int_equal(rename(at("step-00000007"), at("step-00000007.old")), 0);
+    mkdir(at("step-00000009.tmp"), 0777);
+    spit(at("step-00000009.tmp/shard-00000-of-00001.h5"), "half", 4);
+    assert_int_equal(ckpt_latest(dir, path, sizeof path, NULL), 0); /* the one moved aside counts */
+    assert_string_equal(path, at("step-00000007.old"));
+    assert_int_equal(save_alone(dir, 7, 8, 0), 0);
+    assert_string_equal(listing(), "step-00000007"); /* and is superseded; what was half-written is gone */
+    assert_int_equal(load_and_compare(at("step-00000007"), 8, 0, 0, 1, 0), 0);
+
+    assert_int_equal(save_alone(dir, 6, 6, 0), 0);
+    assert_int_equal(rename(at("step-00000006"), at("step-00000007.old")), 0);
+    assert_int_equal(save_alone(dir, 8, 8, 5), 0); /* an aside whose successor is whole does not count as one to keep */
+    assert_string_equal(listing(), "step-00000007 step-00000008");
+}
+
+/* ---- disks that are full ---- */
+
+static int limited_rank;
+static rlim_t limit;
+
+/* Every write beyond the limit fails, as on a full disk, with EFBIG in place of ENOSPC. */
+static void limit_files(struct state *state, int rank) {
+    (void)state;
+    if (rank != limited_rank) return;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, RLIM_INFINITY});
+}
+
+static void test_failed_write(void **unused) {
+    (void)unused;
+    assert_int_equal(save_alone(dir, 6, 6, 0), 0);
+    struct job job = {.dir = dir, .step = 7, .salt = 7, .with_big = 1, .change = limit_files};
+    limited_rank = 1;
+    limit = 600000;
+    assert_int_equal(save_together(3, &job), 3);
+    message_says(shared->message[0], "rank 1: ", "step-00000007.tmp/shard-00001-of-00003.h5");
+    message_says(shared->message[0], "cannot write", strerror(EFBIG));
+    message_says(shared->message[1], "shard-00001-of-00003.h5", strerror(EFBIG));
+    message_says(shared->message[2], "step-00000007", "another rank");
+    assert_string_equal(listing(), "step-00000006");
+    assert_int_equal(ckpt_verify(at("step-00000006")), 0);
+
+    /* Wherever it happens: in the superblock, the structures, the data, the last flush, the manifest. */
+    job.with_big = 0;
+    job.change = NULL;
+    assert_int_equal(save_together(1, &job), 0);
+    int64_t size = size_of(at("step-00000007/shard-00000-of-00001.h5"));
+    job.step = 8;
+    job.change = limit_files;
+    limited_rank = 0;
+    for (limit = 0; (int64_t)limit < size; limit += 331) {
+        assert_int_equal(save_together(1, &job), 1);
+        message_says(shared->message[0], "step-00000008.tmp/", strerror(EFBIG));
+        assert_string_equal(listing(), "step-00000006 step-00000007");
+    }
+    limit = (rlim_t)size;
+    assert_int_equal(save_together(1, &job), 0);
+}
+
+/* With a file system of our own, where the system lets us have one. */
+static void test_full_disk(void **unused) {
+    (void)unused;
+    char place[128], folder[160], message[2][2048];
+    int failed[2], left[2];
+    static const char *const options[] = {"size=512k", "size=8m,nr_inodes=4" /* none is left for the manifest */};
+    snprintf(place, sizeof place, "%s/small", root);
+    snprintf(folder, sizeof folder, "%s/ckpt", place);
+    mkdir(place, 0777);
+    for (int i = 0; i < 2; i++) {
+        if (mount("tmpfs", place, "tmpfs", 0, options[i])) {
+            print_message("no small disk to fill: mount: %s\n", strerror(errno));
+            skip();
+        }
+        failed[i] = save_alone(folder, 7, 7, 0);
+        snprintf(message[i], sizeof message[i], "%s", fail_message());
+        left[i] = rmdir(folder) != 0; /* unmounts whatever comes out, so nothing is asserted before */
+        umount2(place, MNT_DETACH);
+    }
+    assert_int_equal(failed[0], STATUS_FAILED);
+    assert_non_null(strstr(message[0], "needed"));
+    assert_non_null(strstr(message[0], "512.0 KiB free"));
+    assert_int_equal(failed[1], STATUS_FAILED);
+    assert_non_null(strstr(message[1], "step-00000007.tmp/manifest.json"));
+    assert_non_null(strstr(message[1], strerror(ENOSPC)));
+    assert_int_equal(left[0] + left[1], 0);
+}
+
+static void test_file_in_the_way(void **unused) {
+    (void)unused;
+    char file[160];
+    snprintf(file, sizeof file, "%s/runs", root);
+    spit(file, "", 0);
+    assert_int_equal(save_alone(dir, 7, 7, 0), STATUS_FAILED);
+    says(file, strerror(EEXIST));
+    unlink(file);
+    assert_int_equal(save_alone(dir, 6, 6, 0), 0);
+    spit(at("step-00000007"), "", 0);
+    struct job job = {.dir = dir, .step = 7, .salt = 7};
+    assert_int_equal(save_together(2, &job), 2);
+    message_says(shared->message[0], "step-00000007", "in the way");
+    assert_string_equal(listing(), "step-00000006 step-00000007");
+}
+
+/* ---- kill -9 ---- */
+
+/* What the killed process was about: step 7 again, with other content, keeping one checkpoint of two. */
+static int replace_step(void) { return save_alone(dir, 7, 8, 1); }
+
+/* Runs replace_step() in a process that is killed at its `stop`-th entry to or return from a system call. 1: it was
+ * killed; 0: it came to its end before that; -1: processes cannot be traced here. */
+static int killed_at(int stop) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (!child) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL)) _exit(99);
+        raise(SIGSTOP);
+        _exit(replace_step());
+    }
+    int how, calls = 0;
+    while (waitpid(child, &how, 0) == child && WIFSTOPPED(how) && calls++ < stop)
+        ptrace(PTRACE_SYSCALL, child, NULL, NULL);
+    if (WIFSTOPPED(how)) {
+        kill(child, SIGKILL);
+        waitpid(child, &how, 0);
+        return 1;
+    }
+    if (WIFEXITED(how) && WEXITSTATUS(how) == 99) return -1;
+    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    return 0;
+}
+
+/* A kill at any moment leaves the old content or the new, never less; and the next save clears up. */
+static void test_kill(void **unused) {
+    (void)unused;
+    char path[256];
+    int moments[2] = {0}, killed = 1;
+    for (int stop = 1; killed; stop += 2) { /* every entry: a return leaves the disk as the next entry finds it */
+        assert_int_equal(save_alone(dir, 6, 6, 0), 0);
+        assert_int_equal(save_alone(dir, 7, 7, 0), 0);
+        killed = killed_at(stop);
+        if (killed < 0) {
+            print_message("processes cannot be traced here\n");
+            skip();
+        }
+        assert_int_equal(ckpt_latest(dir, path, sizeof path, NULL), 0);
+        assert_non_null(strstr(path, "step-00000007"));
+        int old = load_and_compare(path, 7, 0, 0, 1, 0) == 0;
+        if (!old) assert_int_equal(load_and_compare(path, 8, 0, 0, 1, 0), 0);
+        assert_true(!old || killed);
+        moments[old]++;
+        assert_int_equal(replace_step(), 0);
+        assert_int_equal(load_and_compare(at("step-00000007"), 8, 0, 0, 1, 0), 0);
+        assert_string_equal(listing(), "step-00000007");
+    }
+    assert_true(moments[0] > 10 && moments[1] > 50); /* it was killed indeed, before and after the commit */
+}
+
+int main(void) {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_damaged_shards, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_damaged_manifest, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_interrupted, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_failed_write, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_full_disk, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_file_in_the_way, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_kill, new_folder, old_folder),
+    };
+    return cmocka_run_group_tests(tests, map_shared, NULL);
+}
