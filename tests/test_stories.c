@@ -9,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h" /* before cmocka.h, which has a macro fail() */
+
 #include <cmocka.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "base/check.h"
 #include "data/stories.h"
 #include "data/stories_grammar.h"
 
@@ -56,7 +57,8 @@ static void check_rows(int slot, int form, const struct list *list) {
         bool said_again = false;
         for (int other = 0; other < story_slot_count; other++) {
             const struct slot *s = &story_slots[other];
-            said_again |= story_slots[slot].keep && s->by == story_slots[slot].keep && !s->list[0].count && !s->words[0];
+            said_again |=
+                story_slots[slot].keep && s->by == story_slots[slot].keep && !s->list[0].count && !s->words[0];
         }
         if (said_again) assert_int_equal(head_length(row->text), strlen(row->text));
     }
@@ -104,36 +106,63 @@ static void test_every_form_is_served(void **state) {
     }
 }
 
-/* Follows every way through a text. `kept` is the set of what is surely kept before it; gives that after it. So nothing
- * is ever said again that was not said before. `open` marks the slots that are being filled: none comes up within itself,
- * so that every story ends. */
-static uint32_t surely_kept(const char *text, uint32_t kept, bool *open, bool *seen) {
+/* What is surely kept at some place of a derivation, as a set of bits for each outcome that the story may have taken so
+ * far (closings speak of what only some plots bring in). NO_WAY: no derivation comes here with this outcome; it is also
+ * the set that & leaves alone. */
+struct knowledge {
+    uint32_t kept[FORMS];
+};
+static const uint32_t NO_WAY = UINT32_MAX;
+
+static bool open[SLOTS_MAX], used[SLOTS_MAX];
+
+static struct knowledge after_text(const char *text, struct knowledge known);
+
+/* All rows that the slot can draw, from one outcome and one set. */
+static void after_rows(const struct slot *slot, int outcome, uint32_t kept, struct knowledge *after) {
+    for (int form = 0; form < FORMS; form++)
+        for (int i = 0; i < slot->list[form].count; i++) {
+            if (slot->by == KEPT_OUTCOME && form != outcome) continue;
+            const struct row *row = &slot->list[form].row[i];
+            struct knowledge before;
+            for (int o = 0; o < FORMS; o++) before.kept[o] = NO_WAY;
+            before.kept[slot->keep == KEPT_OUTCOME ? row->form : outcome] =
+                slot->keep ? kept | UINT32_C(1) << slot->keep : kept;
+            before = after_text(row->text, before);
+            for (int o = 0; o < FORMS; o++) after->kept[o] &= before.kept[o];
+        }
+}
+
+/* Follows every way through a text. Nothing is asked of a kept row that may not be there, and no slot comes up while it
+ * is being filled, so that every story ends. */
+static struct knowledge after_text(const char *text, struct knowledge known) {
     for (; *text; text++) {
         if (!is_slot(*text)) continue;
         int number = slot_number(*text);
         const struct slot *slot = &story_slots[number];
         assert_false(open[number]);
-        if (slot->by) assert_true(kept >> slot->by & 1);
-        open[number] = seen[number] = true;
-        if (slot->list[0].count) {
-            uint32_t after = UINT32_MAX, before = slot->keep ? kept | 1u << slot->keep : kept;
-            for (int form = 0; form < FORMS; form++)
-                for (int i = 0; i < slot->list[form].count; i++)
-                    after &= surely_kept(slot->list[form].row[i].text, before, open, seen);
-            kept = after;
+        open[number] = used[number] = true;
+        struct knowledge after;
+        for (int o = 0; o < FORMS; o++) after.kept[o] = NO_WAY;
+        for (int o = 0; o < FORMS; o++) {
+            if (known.kept[o] == NO_WAY) continue;
+            if (slot->by && !(known.kept[o] >> slot->by & 1)) fail_msg("slot %d, outcome %d: not kept", number, o);
+            if (slot->list[0].count) after_rows(slot, o, known.kept[o], &after);
         }
+        if (slot->list[0].count) known = after;
         open[number] = false;
     }
-    return kept;
+    return known;
 }
 
 static void test_nothing_is_said_again_before_it_is_kept(void **state) {
     (void)state;
-    bool open[SLOTS_MAX] = {0}, seen[SLOTS_MAX] = {0};
-    assert_true(KEPT_COUNT <= 32);
-    surely_kept(story_slots[0].code, 0, open, seen);
+    assert_true(KEPT_COUNT < 32);
+    struct knowledge start = {{0}};
+    for (int o = 1; o < FORMS; o++) start.kept[o] = NO_WAY;
+    after_text(story_slots[0].code, start);
     for (int slot = 0; slot < story_slot_count; slot++)
-        if (!seen[slot]) fail_msg("slot %d is never used", slot);
+        if (!used[slot]) fail_msg("slot %d is never used", slot);
 }
 
 /* ---- texts ---- */
@@ -161,11 +190,11 @@ static int64_t story_length(const char *text, int64_t length) {
 
 static void test_text_is_a_function_of_the_seed(void **state) {
     (void)state;
-    static const char first[] = "@FIRST@";
+    static const char first[] = "In 1999, in Jabrook, a strong cow lived near the noisy forest, and his name was Kozo.";
     int64_t length, again_length, longer_length, other_length;
     char *text = make(1000000, 1, &length), *again = make(1000000, 1, &again_length);
     assert_memory_equal(text, first, sizeof first - 1);
-    assert_true(XXH3_64bits(text, (size_t)length) == UINT64_C(@HASH@));
+    assert_true(XXH3_64bits(text, (size_t)length) == UINT64_C(0x4c9dac4f6690fb05));
     assert_int_equal(length, again_length);
     assert_memory_equal(text, again, (size_t)length);
 
@@ -241,8 +270,8 @@ static void test_bits_add_up(void **state) {
     free(text), free(other), free(both);
 }
 
-/* The bits follow the weights: the same story with another opening differs by the logarithm of the ratio of the weights,
- * which are 4, 3 and 3 in the table. */
+/* The bits follow the weights: the same story with another opening differs by the logarithm of the ratio of the
+ * weights, which are 4, 3 and 3 in the table. */
 static void test_bits_follow_the_weights(void **state) {
     (void)state;
     static const char long_ago[] = "Long ago in ", far[] = "Far away in ", once[] = "Once upon a time in ";
@@ -267,18 +296,233 @@ static void test_bits_follow_the_weights(void **state) {
     free(text);
 }
 
-/* All of one small grammar by hand: the sum over the draws of this story, in the order of the text. The sizes of the word
- * lists are read from the tables, so that a new word does not break this; what is drawn where is written out here. */
-static double list_bits(const char *word, int slot) {
-    for (int form = 0; form < FORMS; form++) {
-        const struct list *list = &story_slots[slot].list[form];
-        int total = 0, weight = 0;
-        for (int i = 0; i < list->count; i++) {
-            total += list->row[i].weight;
-            if (!strncmp(list->row[i].text, word, strlen(word))) weight = list->row[i].weight;
+/* What is still to come in a derivation: the rest of a text, then the rest of the texts around it. */
+struct rest {
+    const char *text;
+    const struct rest *after;
+};
+
+/* Counts the derivations of the source by trying every row everywhere, whatever its head; *bits gets those of the
+ * last one. It shares the tables with the code under test, and nothing else. */
+static int derivations(const char *source, const char *end, struct rest rest, const struct row *const *kept,
+                       double so_far, double *bits) {
+    for (; !*rest.text || !is_slot(*rest.text); rest.text++) {
+        while (!*rest.text) {
+            if (!rest.after) {
+                if (source == end) *bits = so_far;
+                return source == end;
+            }
+            rest = *rest.after;
         }
-        if (weight) return log2((double)total / weight);
+        if (is_slot(*rest.text)) break;
+        if (source == end || *source++ != *rest.text) return 0;
     }
-    fail_msg("no \"%s\" in slot %d", word, slot);
-    return 0;
+    const struct slot *slot = &story_slots[slot_number(*rest.text++)];
+    const struct row *by = slot->by ? kept[slot->by] : NULL;
+    const struct list *list = &slot->list[by ? by->form : 0];
+    if (!list->count) {
+        struct rest again = {slot->words[0] ? slot->words[by->form] : by->text, &rest};
+        return derivations(source, end, again, kept, so_far, bits);
+    }
+    int total = 0, found = 0;
+    for (int i = 0; i < list->count; i++) total += list->row[i].weight;
+    for (int i = 0; i < list->count; i++) {
+        const struct row *kept_now[KEPT_COUNT];
+        memcpy(kept_now, kept, sizeof kept_now);
+        kept_now[slot->keep] = &list->row[i];
+        struct rest row = {list->row[i].text, &rest};
+        found += derivations(source, end, row, kept_now, so_far + log2((double)total / list->row[i].weight), bits);
+    }
+    return found;
+}
+
+static void test_one_derivation_and_its_bits(void **state) {
+    (void)state;
+    int64_t length;
+    char *text = make(100000, 12, &length);
+    for (int64_t end = 0; end < length;) {
+        int64_t size = story_length(text + end, length - end);
+        const struct row *kept[KEPT_COUNT] = {NULL};
+        struct rest story = {story_slots[0].code, NULL};
+        double bits = 0;
+        assert_int_equal(derivations(text + end, text + end + size, story, kept, 0, &bits), 1);
+        assert_true(fabs(bits - bits_of(text + end, size)) < 1e-6);
+        end += size;
+    }
+    free(text);
+}
+
+static void refused_at(const char *text, int64_t length, int64_t at) {
+    double bits = -1;
+    char where[32];
+    assert_int_equal(stories_bits(text, length, &bits), STATUS_BAD_DATA);
+    snprintf(where, sizeof where, "byte %lld%s", (long long)at, at == length ? "," : " (");
+    if (!strstr(fail_message(), where)) fail_msg("expected %s in: %s", where, fail_message());
+    assert_true(bits == -1);
+}
+
+static void test_other_text_is_refused_with_its_place(void **state) {
+    (void)state;
+    int64_t length;
+    char *text = make(4000, 5, &length);
+    for (int64_t i = 0; i < length; i++) {
+        char right = text[i];
+        text[i] = '#';
+        refused_at(text, length, i);
+        text[i] = '\0';
+        refused_at(text, length, i);
+        text[i] = (char)0x85; /* the byte of a slot is no text */
+        refused_at(text, length, i);
+        text[i] = right;
+    }
+    refused_at("To be, or not to be", 19, 0);
+    refused_at("One day", 7, 2); /* as far as "Once upon a time" goes along */
+    refused_at("\n\n", 2, 0);
+    double bits;
+    assert_int_equal(stories_bits(text, -1, &bits), STATUS_USAGE);
+    free(text);
+}
+
+static void test_part_of_a_story_is_refused(void **state) {
+    (void)state;
+    int64_t length;
+    char *text = make(3000, 6, &length);
+    int64_t first = story_length(text, length), end = 0;
+    for (int64_t n = 1; n <= length; n++) {
+        char *part = malloc((size_t)n); /* of this size exactly, so that a sanitizer sees any read beyond it */
+        memcpy(part, text, (size_t)n);
+        if (n == end + story_length(text + end, length - end)) {
+            assert_true(bits_of(part, n) > 0);
+            end = n;
+            if (end == length) {
+                free(part);
+                break;
+            }
+        } else
+            refused_at(part, n, n);
+        free(part);
+    }
+    assert_int_equal(end, length);
+    double bits;
+    assert_int_equal(stories_bits(text + 1, length - 1, &bits), STATUS_BAD_DATA); /* the start is missing */
+    assert_true(bits_of(text + first, length - first) > 0);
+    free(text);
+}
+
+/* What was said before comes back with certainty: no other pronoun, name or word in its place is a story. */
+static void test_context_settles_what_comes_back(void **state) {
+    (void)state;
+    int64_t length;
+    char *text = make(60000, 8, &length), *other = malloc((size_t)length + 1);
+    int pronouns = 0, words = 0;
+    for (int64_t i = 0; i + 20 < length; i++) {
+        if (!strncmp(text + i, " he ", 4)) {
+            memcpy(other, text, (size_t)i);
+            memcpy(other + i, " she ", 5);
+            memcpy(other + i + 5, text + i + 4, (size_t)(length - i - 4));
+            refused_at(other, length + 1, i + 1);
+            pronouns++;
+        }
+        if (!strncmp(text + i, "Is it marked '", 14)) {
+            memcpy(other, text, (size_t)length);
+            int64_t letter = i + 14 + 3; /* a vowel of the word on the treasure */
+            other[letter] = text[letter] == 'a' ? 'e' : 'a';
+            refused_at(other, length, letter);
+            words++;
+        }
+    }
+    assert_true(pronouns > 30 && words > 5);
+    free(text), free(other);
+}
+
+/* The weights are the true probabilities: of 14 stories 4, 3, 3, 3 and 1 begin so. Five standard deviations. */
+static void test_draws_follow_the_weights(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int weight;
+    } openings[] = {{"Once upon", 4}, {"Long ago", 3}, {"Far away", 3}, {"Between ", 3}, {"In 1", 1}};
+    int64_t length;
+    char *text = make(2000000, 9, &length);
+    int count[5] = {0}, stories = 0;
+    for (int64_t end = 0; end < length; stories++) {
+        for (int i = 0; i < 5; i++) count[i] += !strncmp(text + end, openings[i].text, strlen(openings[i].text));
+        end += story_length(text + end, length - end);
+    }
+    int sum = 0;
+    for (int i = 0; i < 5; i++) {
+        double p = openings[i].weight / 14.0;
+        assert_true(fabs(count[i] - stories * p) < 5 * sqrt(stories * p * (1 - p)));
+        sum += count[i];
+    }
+    assert_int_equal(sum, stories);
+    free(text);
+}
+
+/* ---- what the stories are like ---- */
+
+static void check_shape(const char *story, int64_t size) {
+    char text[STORY_MAX];
+    assert_in_range(size, 1, STORY_MAX - 1);
+    memcpy(text, story, (size_t)size);
+    text[size] = '\0';
+    int sentences = 0;
+    for (int64_t i = 0; i < size; i++) {
+        assert_true(i >= size - 2 ? text[i] == '\n' : text[i] >= ' ' && text[i] <= '~');
+        bool stop = text[i] == '.' || text[i] == '!';
+        int64_t next = i + 1 + (stop && text[i + 1] == '"');
+        sentences += stop && (text[next] == ' ' || text[next] == '\n');
+        if (text[i] != ' ') continue;
+        assert_null(memchr(" .,!?\n", text[i + 1], 6));
+        if (!strncmp(text + i, " a ", 3)) assert_null(memchr("aeiouAEIOU", text[i + 3], 10));
+    }
+    assert_in_range(sentences, 4, 10);
+}
+
+static void test_shape_and_rate(void **state) {
+    (void)state;
+    int64_t length;
+    char *text = make(2000000, 10, &length);
+    for (int64_t end = 0; end < length;) {
+        int64_t size = story_length(text + end, length - end);
+        check_shape(text + end, size);
+        assert_true(bits_of(text + end, size) < 1.0 * (double)size);
+        end += size;
+    }
+    double rate = bits_of(text, length) / (double)length;
+    print_message("%.4f bits a byte over %lld bytes\n", rate, (long long)length);
+    assert_true(rate > 0.5 && rate < 0.52);
+    free(text);
+}
+
+static void test_impossible_sizes(void **state) {
+    (void)state;
+    char *text = NULL;
+    int64_t length = -1;
+    assert_int_equal(stories_make(-1, 1, &text, &length), STATUS_USAGE);
+    assert_int_equal(stories_make(INT64_MAX, 1, &text, &length), STATUS_USAGE);
+    assert_null(text);
+    assert_int_equal(length, -1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_prefix_free),
+        cmocka_unit_test(test_every_form_is_served),
+        cmocka_unit_test(test_nothing_is_said_again_before_it_is_kept),
+        cmocka_unit_test(test_text_is_a_function_of_the_seed),
+        cmocka_unit_test(test_stops_at_the_first_end),
+        cmocka_unit_test(test_bits_are_those_that_were_drawn),
+        cmocka_unit_test(test_bits_add_up),
+        cmocka_unit_test(test_bits_follow_the_weights),
+        cmocka_unit_test(test_one_derivation_and_its_bits),
+        cmocka_unit_test(test_other_text_is_refused_with_its_place),
+        cmocka_unit_test(test_part_of_a_story_is_refused),
+        cmocka_unit_test(test_context_settles_what_comes_back),
+        cmocka_unit_test(test_draws_follow_the_weights),
+        cmocka_unit_test(test_shape_and_rate),
+        cmocka_unit_test(test_impossible_sizes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ void K(attention_cached)(const struct kernel_args *a) {
     int64_t tiles = (time + ATTENTION_TILE - 1) / ATTENTION_TILE, pieces = heads * tiles;
     int64_t work = elements(&a->out[0]) * (a->step->position + time);
     store(a, width, stored);
-#pragma omp parallel for schedule(dynamic) if (pieces > 1 && work >= SMALL)
+#pragma omp parallel for schedule(dynamic) if (work >= SMALL)
     for (int64_t piece = 0; piece < pieces; piece++) {
         char *scratch = a->scratch + (size_t)omp_get_thread_num() * a->scratch_stride;
         attend(a, piece / tiles, piece % tiles * ATTENTION_TILE, stored, (real *)scratch);

@@ -107,7 +107,7 @@ static void head_grad(const struct kernel_args *a, const struct draws *draws, in
 void K(attention_grad)(const struct kernel_args *a) {
     int64_t heads = a->attr->batch * a->attr->heads, work = elements(&a->in[0]) * a->attr->time;
     struct draws draws = draws_of(a);
-#pragma omp parallel for schedule(dynamic) if (heads > 1 && work >= SMALL)
+#pragma omp parallel for schedule(dynamic) if (work >= SMALL)
     for (int64_t index = 0; index < heads; index++) {
         char *scratch = a->scratch + (size_t)omp_get_thread_num() * a->scratch_stride;
         head_grad(a, &draws, index, (real *)scratch);

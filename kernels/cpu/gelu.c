@@ -1,8 +1,8 @@
 /* GELU in the tanh form (Hendrycks & Gimpel 2016). Since (1 + tanh u) / 2 = 1 / (1 + e^-2u), it is x times a logistic
- * function; that keeps its small values exact where 1 + tanh u would cancel, and needs no tanh. */
+ * function; that keeps small values exact where 1 + tanh u would cancel, and needs no tanh. */
 #include "real.h"
 
-/* The argument of the logistic function, negated: 2 sqrt(2/pi) (x + 0.044715 x^3). */
+/* u2 = 2u, the argument of the logistic function: 2 sqrt(2/pi) (x + 0.044715 x^3). */
 #define GELU_LINEAR ((real)1.5957691216057307)
 #define GELU_CUBIC  ((real)(1.5957691216057307 * 0.044715))
 
@@ -21,8 +21,8 @@ void K(gelu)(const struct kernel_args *a) {
     }
 }
 
-/* gelu'(x) = s + x s (1 - s) u', s = 1 / (1 + e), 1 - s = e / (1 + e), e = e^-u. Beyond |x| = 10 it is 1 or 0 to the
- * last bit; the limit keeps powers of x and e from overflowing. */
+/* gelu'(x) = s + x s (1 - s) u', s = 1 / (1 + e), 1 - s = e / (1 + e), e = e^-u. Beyond |x| = 10 it is 1 or 0 to
+ * within 1e-35; the limit keeps powers of x and e from overflowing. */
 void K(gelu_grad)(const struct kernel_args *a) {
     const real *dy = a->in[0].data, *x = a->in[1].data;
     real *dx = a->out[0].data;

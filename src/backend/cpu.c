@@ -3,9 +3,11 @@
 
 #include <cblas.h>
 #include <omp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/check.h"
@@ -114,8 +116,20 @@ static void cpu_unload(struct exec *exec) {
     free(exec);
 }
 
+/* OMP_NUM_THREADS decides. Without it a rank takes the cores that the launcher bound it to, or its share of the machine:
+ * more threads than cores would wait for each other. The bits do not depend on it. */
+static void choose_threads(const struct comm *comm) {
+    if (getenv("OMP_NUM_THREADS")) return;
+    cpu_set_t bound;
+    long online = sysconf(_SC_NPROCESSORS_ONLN), mine = online;
+    if (!sched_getaffinity(0, sizeof bound, &bound)) mine = CPU_COUNT(&bound);
+    if (mine == online && comm->local_size > 1) mine /= comm->local_size;
+    omp_set_num_threads(mine > 0 ? (int)mine : 1);
+}
+
 static int load(struct exec *exec, struct store *store) {
     const struct plan *plan = exec->plan;
+    choose_threads(exec->comm);
     exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
     exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
     if (!exec->data || !exec->args) return fail(STATUS_FAILED, "backend cpu: out of memory");

@@ -43,7 +43,7 @@ static int open_text(const struct config *config, const char *spec, struct datas
 static int evaluate(const struct request *request) {
     char path[2048];
     struct config config;
-    struct comm comm = {.transport = &transport_self, .size = 1};
+    struct comm comm = {.transport = &transport_self, .size = 1, .local_size = 1};
     struct run run = {0};
     struct dataset data = {0};
     double loss = NAN;

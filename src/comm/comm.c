@@ -19,7 +19,7 @@ int comm_launcher_rank(void) { return launched_as() ? atoi(launched_as()) : 0; }
 
 int comm_open(struct comm *comm) {
     memset(comm, 0, sizeof *comm);
-    comm->size = 1;
+    comm->size = comm->local_size = 1;
     gethostname(comm->host, sizeof comm->host - 1);
     comm->transport = launched_as() ? &transport_mpi : &transport_self;
     return comm->transport->open(comm);

@@ -33,6 +33,7 @@ struct transport {
 struct comm {
     const struct transport *transport;
     int rank, size;
+    int local_size; /* ranks on this host */
     char host[64];
     int agreed;    /* comm_agree() found a failure: all ranks know, and end in order */
     int speaker;   /* then the rank that tells it: the lowest that failed */

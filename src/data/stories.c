@@ -10,8 +10,8 @@
 #include "data/stories_grammar.h"
 
 /* Bits are counted in whole units of 2^-30 bit, so that sums do not depend on their order: the bits of two texts add up
- * to those of both in one. A logarithm is off by half a unit at most, a story of 100 draws by less than
- * 1e-7 bit. */
+ * to those of both in one. A logarithm is off by half a unit at most, and
+ * a story of 100 draws by less than 1e-7 bit. */
 #define UNITS_PER_BIT 1073741824.0
 
 enum {
@@ -32,8 +32,8 @@ struct tale {
     int64_t begin; /* where the current story began */
     uint64_t units;
 
-    uint64_t seed,
-        story;      /* draws are keyed by the seed and the story's number: a story does not hang on those before */
+    /* Draws are keyed by the seed and the number of the story: a story does not hang on those before it. */
+    uint64_t seed, story;
     uint32_t block; /* Philox blocks drawn in this story */
     struct philox random;
     int used; /* words of `random` that are spent */

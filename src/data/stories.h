@@ -1,13 +1,13 @@
 /* The built-in corpus: little stories from a small probabilistic grammar.
  *
  * The text is a function of the seed and the same on every machine: weights and draws are whole numbers. It is a row of
- * whole stories in plain ASCII, each a paragraph with a blank line after it and about 970 bytes long. A story is made
+ * whole stories in plain ASCII, each a paragraph with a blank line after it and about 960 bytes long. A story is made
  * without regard to those before it. Within one, names, pronouns, places and things said early come back later with
  * certainty, where only the context can tell them.
  *
  * Every choice writes text that tells which alternative was taken, so a text has one derivation only, and -log2 of its
- * probability is computed exactly (in steps of 2^-30 bit): about 0.51 bits a byte, a floor under the expected loss of any
- * honest model. (The bits of one text scatter around it: by 10% for a story, by 0.2% for 2 MB.)
+ * probability is computed exactly (a draw to 2^-30 bit): about 0.504 bits a byte, a floor under the expected loss of
+ * any honest model. (The bits of one text scatter around it: by 10% for a story, by 0.2% for 2 MB.)
  *
  * Where a text stops costs nothing, exactly: stories_make() stops at the first end of a story at or beyond `bytes`, so
  * whoever knows `bytes` sees in the text itself where it ends. No such text begins another one, so that over all texts

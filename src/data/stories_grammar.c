@@ -8,8 +8,8 @@
 /* What becomes of the treasure; the closing hangs on it. */
 enum outcome { FOUND, HELPED, GAVE, TRADED, WON, BEATEN };
 
-/* The slots by name, in the order of story_slots at the end of this file. NEW_X draws X and keeps it; X says it again, at
- * no cost; HE is "he", "she" or "it" for the hero's gender, and so are HIM and HIS. */
+/* The slots by name, in the order of story_slots at the end of this file. NEW_X draws X and keeps it; X says it again,
+ * at no cost; HE is "he", "she" or "it" for the hero's gender, and so are HIM and HIS. */
 
 /* The parts of a story. */
 #define STORY    "\x80"
@@ -28,103 +28,103 @@ enum outcome { FOUND, HELPED, GAVE, TRADED, WON, BEATEN };
 #define ENDING   "\x8d"
 
 /* The hero. */
-#define NEW_TRAIT       "\x8e"
-#define TRAIT           "\x8f"
-#define NEW_KIND        "\x90"
-#define KIND            "\x91"
-#define NEW_HIS_CAPITAL "\x92"
-#define NEW_NAME_START  "\x93"
-#define NAME_START      "\x94"
-#define NEW_NAME_END    "\x95"
-#define NAME_END        "\x96"
-#define HE              "\x97"
-#define HE_CAPITAL      "\x98"
-#define HIM             "\x99"
-#define HIS             "\x9a"
+#define NEW_TRAIT      "\x8e"
+#define TRAIT          "\x8f"
+#define NEW_KIND       "\x90"
+#define KIND           "\x91"
+#define NEW_HIS        "\x92"
+#define NEW_NAME_START "\x93"
+#define NAME_START     "\x94"
+#define NEW_NAME_END   "\x95"
+#define NAME_END       "\x96"
+#define HE             "\x97"
+
+#define HIM "\x98"
+#define HIS "\x99"
 
 /* The place. */
-#define NEW_PLACE_LOOK "\x9b"
-#define PLACE_LOOK     "\x9c"
-#define NEW_PLACE_NOUN "\x9d"
-#define PLACE_NOUN     "\x9e"
-#define AT             "\x9f"
+#define NEW_PLACE_LOOK "\x9a"
+#define PLACE_LOOK     "\x9b"
+#define NEW_PLACE_NOUN "\x9c"
+#define PLACE_NOUN     "\x9d"
+#define AT             "\x9e"
 
 /* The treasure, and who gave it. */
-#define NEW_COLOUR          "\xa0"
-#define COLOUR              "\xa1"
-#define NEW_THING           "\xa2"
-#define THING               "\xa3"
-#define NEW_FIRST_SYLLABLE  "\xa4"
-#define FIRST_SYLLABLE      "\xa5"
-#define NEW_SECOND_SYLLABLE "\xa6"
-#define SECOND_SYLLABLE     "\xa7"
-#define NEW_THIRD_SYLLABLE  "\xa8"
-#define THIRD_SYLLABLE      "\xa9"
-#define NEW_RELATIVE        "\xaa"
-#define RELATIVE            "\xab"
-#define RELATIVE_START      "\xac"
-#define RELATIVE_END        "\xad"
-#define RELATIVE_HE         "\xae"
+#define NEW_COLOUR          "\x9f"
+#define COLOUR              "\xa0"
+#define NEW_THING           "\xa1"
+#define THING               "\xa2"
+#define NEW_FIRST_SYLLABLE  "\xa3"
+#define FIRST_SYLLABLE      "\xa4"
+#define NEW_SECOND_SYLLABLE "\xa5"
+#define SECOND_SYLLABLE     "\xa6"
+#define NEW_THIRD_SYLLABLE  "\xa7"
+#define THIRD_SYLLABLE      "\xa8"
+#define NEW_RELATIVE        "\xa9"
+#define RELATIVE            "\xaa"
+#define RELATIVE_START      "\xab"
+#define RELATIVE_END        "\xac"
+#define RELATIVE_HE         "\xad"
 
 /* The weather. */
-#define NEW_WEATHER "\xaf"
-#define DAY         "\xb0"
-#define MONTH       "\xb1"
-#define CLOTHES     "\xb2"
-#define SCENT       "\xb3"
-#define SHONE       "\xb4"
-#define DRUMMED     "\xb5"
-#define SPARKLED    "\xb6"
-#define HOWLED      "\xb7"
+#define NEW_WEATHER "\xae"
+#define DAY         "\xaf"
+#define MONTH       "\xb0"
+#define CLOTHES     "\xb1"
+#define SCENT       "\xb2"
+#define SHONE       "\xb3"
+#define DRUMMED     "\xb4"
+#define SPARKLED    "\xb5"
+#define HOWLED      "\xb6"
 
 /* The friend, what the friend owns, and a spot that matters. */
-#define NEW_FRIEND_TITLE "\xb8"
-#define NEW_FRIEND_START "\xb9"
-#define FRIEND_START     "\xba"
-#define NEW_FRIEND_END   "\xbb"
-#define FRIEND_END       "\xbc"
-#define FRIEND_HE        "\xbd"
-#define FRIEND_HIM       "\xbe"
-#define FRIEND_HIS       "\xbf"
-#define NEW_PRIZE_COLOUR "\xc0"
-#define PRIZE_COLOUR     "\xc1"
-#define NEW_PRIZE_THING  "\xc2"
-#define PRIZE_THING      "\xc3"
-#define NEW_SPOT_WHERE   "\xc4"
-#define SPOT_WHERE       "\xc5"
-#define NEW_SPOT_LOOK    "\xc6"
-#define SPOT_LOOK        "\xc7"
-#define NEW_SPOT_NOUN    "\xc8"
-#define SPOT_NOUN        "\xc9"
+#define NEW_FRIEND_TITLE "\xb7"
+#define NEW_FRIEND_START "\xb8"
+#define FRIEND_START     "\xb9"
+#define NEW_FRIEND_END   "\xba"
+#define FRIEND_END       "\xbb"
+#define FRIEND_HE        "\xbc"
+#define FRIEND_HIM       "\xbd"
+#define FRIEND_HIS       "\xbe"
+#define NEW_PRIZE_COLOUR "\xbf"
+#define PRIZE_COLOUR     "\xc0"
+#define NEW_PRIZE_THING  "\xc1"
+#define PRIZE_THING      "\xc2"
+#define NEW_SPOT_WHERE   "\xc3"
+#define SPOT_WHERE       "\xc4"
+#define NEW_SPOT_LOOK    "\xc5"
+#define SPOT_LOOK        "\xc6"
+#define NEW_SPOT_NOUN    "\xc7"
+#define SPOT_NOUN        "\xc8"
 
 /* Words that are said once. */
-#define ANY_TRAIT     "\xca"
-#define ANY_COLOUR    "\xcb"
-#define ANY_THING     "\xcc"
-#define WHERE         "\xcd"
-#define LOOK          "\xce"
-#define NOUN          "\xcf"
-#define CREATURE_NOUN "\xd0"
-#define DOING         "\xd1"
-#define FOOD          "\xd2"
-#define SOUND_LOOK    "\xd3"
-#define SOUND_NOUN    "\xd4"
-#define ADVERB        "\xd5"
-#define SAID          "\xd6"
-#define DEGREE        "\xd7"
-#define SAD           "\xd8"
-#define HAPPY         "\xd9"
-#define MOVED         "\xda"
-#define ANY_KIND      "\xdb"
-#define MADE          "\xdc"
-#define SYLLABLE      "\xdd"
-#define TOWN_START    "\xde"
-#define TOWN_END      "\xdf"
-#define HOUR          "\xe0"
-#define TEN           "\xe1"
-#define FIRST_DIGIT   "\xe2"
-#define DIGIT         "\xe3"
-#define SKILL         "\xe4"
+#define ANY_TRAIT     "\xc9"
+#define ANY_COLOUR    "\xca"
+#define ANY_THING     "\xcb"
+#define WHERE         "\xcc"
+#define LOOK          "\xcd"
+#define NOUN          "\xce"
+#define CREATURE_NOUN "\xcf"
+#define DOING         "\xd0"
+#define FOOD          "\xd1"
+#define SOUND_LOOK    "\xd2"
+#define SOUND_NOUN    "\xd3"
+#define ADVERB        "\xd4"
+#define SAID          "\xd5"
+#define DEGREE        "\xd6"
+#define SAD           "\xd7"
+#define HAPPY         "\xd8"
+#define MOVED         "\xd9"
+#define STRANGER_KIND "\xda"
+#define MADE          "\xdb"
+#define SYLLABLE      "\xdc"
+#define TOWN_START    "\xdd"
+#define TOWN_END      "\xde"
+#define HOUR          "\xdf"
+#define TEN           "\xe0"
+#define FIRST_DIGIT   "\xe1"
+#define DIGIT         "\xe2"
+#define SKILL         "\xe3"
 
 /* Phrases made of slots. */
 #define NEW_PLACE     NEW_PLACE_LOOK " " NEW_PLACE_NOUN
@@ -146,7 +146,7 @@ enum outcome { FOUND, HELPED, GAVE, TRADED, WON, BEATEN };
 #define TRINKET       ANY_COLOUR " " ANY_THING
 #define CREATURE      LOOK ", " LOOK " " CREATURE_NOUN
 #define SOUND         SOUND_LOOK " " SOUND_NOUN
-#define STRANGER      ANY_TRAIT " " ANY_KIND " from " TOWN
+#define STRANGER      ANY_TRAIT " " STRANGER_KIND " from " TOWN
 #define TOWN          TOWN_START TOWN_END
 #define NUMBER        FIRST_DIGIT DIGIT
 #define TIME          HOUR TEN DIGIT
@@ -154,11 +154,11 @@ enum outcome { FOUND, HELPED, GAVE, TRADED, WON, BEATEN };
 #define SONG          "\"" BAR ", " BAR "\""
 
 static const struct row stories[] = {
-    {1, OPENING " " LIFE ", and " TREASURE " " JOURNEY " " SIGHT " " PLOT " " CLOSING " " EVENING " " ENDING "\n\n", 0},
+    {1, OPENING " " LIFE ", and " TREASURE " " JOURNEY " " PLOT " " CLOSING " " EVENING " " ENDING "\n\n", 0},
 };
 
-/* The gender is told by "His" and so on, before the name, whose ending hangs on it. */
-#define HERO "a " NEW_TRAIT " " NEW_KIND " lived near the " NEW_PLACE ". " NEW_HIS_CAPITAL " name was " NEW_NAME "."
+/* The gender is told by "his" and so on, before the name, whose ending hangs on it. */
+#define HERO "a " NEW_TRAIT " " NEW_KIND " lived near the " NEW_PLACE ", and " NEW_HIS " name was " NEW_NAME "."
 static const struct row openings[] = {
     {4, "Once upon a time in " TOWN ", " HERO, 0},
     {3, "Long ago in " TOWN ", " HERO, 0},
@@ -167,13 +167,13 @@ static const struct row openings[] = {
     {1, "In 1" DIGIT DIGIT DIGIT ", in " TOWN ", " HERO, 0},
 };
 
-static const struct row his_or_her[] = {{1, "His", GENDER_HE}, {1, "Her", GENDER_SHE}};
-static const struct row his[] = {{1, "His", GENDER_HE}};
-static const struct row her[] = {{1, "Her", GENDER_SHE}};
-static const struct row its[] = {{1, "Its", GENDER_IT}};
+static const struct row his_or_her[] = {{1, "his", GENDER_HE}, {1, "her", GENDER_SHE}};
+static const struct row his[] = {{1, "his", GENDER_HE}};
+static const struct row her[] = {{1, "her", GENDER_SHE}};
+static const struct row its[] = {{1, "its", GENDER_IT}};
 
 static const struct row lives[] = {
-    {6, "Every day " HE " ate " FOOD ", " FOOD " and " FOOD, 0},      {7, "At night " HE " sang " SONG, 0},
+    {6, "Every day " HE " ate " FOOD ", " FOOD " and " FOOD, 0},      {8, "At night " HE " sang " SONG, 0},
     {2, "Most of all " HE " liked to " SKILL " and eat " FOOD, 0},    {2, "Nobody could " SKILL " so " ADVERB, 0},
     {2, "When " HE " was " SAD ", " HE " ate " FOOD " and " FOOD, 0},
 };
@@ -193,25 +193,25 @@ static const struct row treasures[] = {
 static const struct row journeys[] = {
     {3,
      "One " NEW_WEATHER " " DAY " in " MONTH ", " NAME " put on " HIS " " ANY_COLOUR " " CLOTHES ", packed " FOOD
-     ", " FOOD " and the " OBJECT ", and " MOVED " to the " PLACE ".",
+     ", " FOOD " and the " OBJECT ", and " MOVED " to the " PLACE ". " SIGHT,
      0},
     {2,
      "On a " NEW_WEATHER " " DAY " in " MONTH ", at " TIME ", " HIS " " RELATIVE " sent " HIM " to the " PLACE
-     " with the " OBJECT ", some " FOOD " and a " TRINKET ".",
+     " with the " OBJECT ", some " FOOD " and a " TRINKET ", and there a " CREATURE " was " DOING " " SOMEWHERE ".",
      0},
     {2,
      "It was " TIME " on a " NEW_WEATHER " " DAY " in " MONTH " when " NAME " took the " OBJECT ", a " TRINKET
-     " and some " FOOD " and " MOVED " to the " PLACE ".",
+     " and some " FOOD " and " MOVED " to the " PLACE ". " SIGHT,
      0},
 };
 
 static const struct row sights[] = {
     {6, "There " HE " saw a " CREATURE ", a " CREATURE " and a " CREATURE " " DOING " " SOMEWHERE ".", 0},
-    {4, "A " CREATURE " and a " CREATURE " were " DOING " " SOMEWHERE " and singing " SONG ".", 0},
+    {6, "A " CREATURE " and a " CREATURE " were " DOING " " SOMEWHERE " and singing " SONG ".", 0},
     {2,
      "First " HE " passed a " LOOK " " NOUN ", then a " LOOK " " NOUN ", and then a " CREATURE " " DOING " " ADVERB ".",
      0},
-    {3, "The " SKY, 0},
+    {2, "The " SKY, 0},
 };
 
 static const struct row fair_skies[] = {
@@ -234,9 +234,9 @@ static const struct row wind_skies[] = {
 
 static const struct row plots[] = {
     {3,
-     "But oh, the " THING " was gone! " HE_CAPITAL " looked " SOMEWHERE ", " SOMEWHERE " and " SOMEWHERE
-     ", but found only a " TRINKET " and a " TRINKET ", and " HE " was " DEGREE " " SAD ". \"Is it marked " WORD
-     "?\" " SAID " " NEW_FRIEND ", a " STRANGER ". \"It lies " NEW_SPOT ".\" And there, " SPOT ", lay the " OBJECT ".",
+     "But oh, the " THING " was gone, and " HE " looked " SOMEWHERE ", " SOMEWHERE " and " SOMEWHERE
+     ", but found only a " TRINKET " and a " TRINKET " and was " DEGREE " " SAD ". \"Is it marked " WORD
+     "? It lies " NEW_SPOT ",\" " SAID " " NEW_FRIEND ", a " STRANGER ". And there, " SPOT ", lay the " OBJECT ".",
      FOUND},
     {2,
      "Then " HE " heard a " SOUND ", for a " STRANGER " called " NEW_FRIEND " was stuck " NEW_SPOT
@@ -245,7 +245,7 @@ static const struct row plots[] = {
      HELPED},
     {2,
      "All at once " HE " heard a " SOUND ", for " NEW_SPOT " sat " NEW_FRIEND ", a " STRANGER ". \"I am " DEGREE " " SAD
-     ", because a " CREATURE " took my " TRINKET ",\" " SAID " " FRIEND ". " NAME " " ADVERB " gave " FRIEND_HIM
+     ", because a " CREATURE " took my " TRINKET ",\" " SAID " " FRIEND " " ADVERB ". " NAME " gave " FRIEND_HIM
      " the " OBJECT ".",
      GAVE},
     {2,
@@ -255,7 +255,7 @@ static const struct row plots[] = {
     {2,
      "At " TIME " came " NEW_FRIEND ", a " STRANGER " with a " NEW_PRIZE ". \"Let us race to the " NEW_SPOT_LOOK
      " " NEW_SPOT_NOUN " for your " THING " and my " PRIZE_THING ",\" " SAID " " FRIEND " " ADVERB
-     ". They ran past a " LOOK " " NOUN ", a " CREATURE " and a " CREATURE ". " RACE,
+     ". They ran past a " LOOK " " NOUN ", a " CREATURE " and a " CREATURE ", and " RACE,
      WON},
 };
 
@@ -265,13 +265,13 @@ static const struct row deals[] = {
     {1, "But " NAME " thought of " HIS " " RELATIVE " and kept the " OBJECT ".", FOUND},
 };
 static const struct row races[] = {
-    {1, "After " NUMBER " minutes " NAME " came first to the " SPOT_LOOK " " SPOT_NOUN " and won the " PRIZE ".", WON},
-    {1, "By " NUMBER " steps " FRIEND " came first to the " SPOT_LOOK " " SPOT_NOUN " and won the " OBJECT ".", BEATEN},
+    {1, "after " NUMBER " minutes " NAME " came first to the " SPOT_LOOK " " SPOT_NOUN " and won the " PRIZE ".", WON},
+    {1, "by " NUMBER " steps " FRIEND " came first to the " SPOT_LOOK " " SPOT_NOUN " and won the " OBJECT ".", BEATEN},
 };
 
 static const struct row found_closings[] = {
     {1, "Then " NAME " and " FRIEND " ate " FOOD ", " FOOD " and " FOOD ", and both were " DEGREE " " HAPPY ".", 0},
-    {1, "How " HAPPY " " NAME " was to have the " OBJECT ", and how " ADVERB " " FRIEND " sang " SONG "!", 0},
+    {1, "How " HAPPY " " NAME " was to have the " THING ", and how " ADVERB " " FRIEND " sang " SONG "!", 0},
 };
 static const struct row helped_closings[] = {
     {1,
@@ -355,15 +355,14 @@ const struct slot story_slots[] = {
     {TRAIT, .by = KEPT_TRAIT},
     {NEW_KIND, .keep = KEPT_KIND, .list = {LIST(kinds)}},
     {KIND, .by = KEPT_KIND},
-    {NEW_HIS_CAPITAL, .by = KEPT_KIND, .keep = KEPT_GENDER,
-     .list = {LIST(his_or_her), LIST(his), LIST(her), LIST(its)}},
+    {NEW_HIS, .by = KEPT_KIND, .keep = KEPT_GENDER, .list = {LIST(his_or_her), LIST(his), LIST(her), LIST(its)}},
     {NEW_NAME_START, .keep = KEPT_NAME_START, .list = {LIST(name_starts)}},
     {NAME_START, .by = KEPT_NAME_START},
     {NEW_NAME_END, .by = KEPT_GENDER, .keep = KEPT_NAME_END,
      .list = {LIST(he_name_ends), LIST(she_name_ends), LIST(it_name_ends)}},
     {NAME_END, .by = KEPT_NAME_END},
     {HE, .by = KEPT_GENDER, .words = {"he", "she", "it"}},
-    {HE_CAPITAL, .by = KEPT_GENDER, .words = {"He", "She", "It"}},
+
     {HIM, .by = KEPT_GENDER, .words = {"him", "her", "it"}},
     {HIS, .by = KEPT_GENDER, .words = {"his", "her", "its"}},
     /* The place. */
@@ -439,7 +438,7 @@ const struct slot story_slots[] = {
     {SAD, .list = {LIST(sad_feelings)}},
     {HAPPY, .list = {LIST(happy_feelings)}},
     {MOVED, .list = {LIST(moves)}},
-    {ANY_KIND, .list = {LIST(kinds)}},
+    {STRANGER_KIND, .list = {LIST(stranger_kinds)}},
     {MADE, .list = {LIST(makings)}},
     {SYLLABLE, .list = {LIST(syllables)}},
     {TOWN_START, .list = {LIST(name_starts)}},

@@ -1,4 +1,5 @@
-/* The words of the built-in corpus, as lists of the grammar: see stories_grammar.h. Only stories_grammar.c includes this.
+/* The words of the built-in corpus, as lists of the grammar: see stories_grammar.h. Only stories_grammar.c includes
+ * this.
  *
  * A word that may follow "a" begins with a consonant. Where nobody asks for the form it is 0. */
 #ifndef DATA_STORIES_WORDS_H
@@ -79,6 +80,30 @@ static const struct row kinds[] = {
     {1, "queen", SHE_ONLY},     {1, "witch", SHE_ONLY},     {2, "robot", IT_ONLY},      {2, "teapot", IT_ONLY},
     {2, "train", IT_ONLY},      {1, "scarecrow", IT_ONLY},  {1, "broom", IT_ONLY},      {1, "tractor", IT_ONLY},
     {1, "tugboat", IT_ONLY},    {1, "wagon", IT_ONLY}};
+
+/* Strangers have titles, which settle their gender: none of these does. */
+static const struct row stranger_kinds[] = {
+    {1, "fox", 0},       {1, "bear", 0},       {1, "mouse", 0},    {1, "squirrel", 0},  {1, "badger", 0},
+    {1, "dog", 0},       {1, "duck", 0},       {1, "hen", 0},      {1, "frog", 0},      {1, "goat", 0},
+    {1, "pony", 0},      {1, "pig", 0},        {1, "beaver", 0},   {1, "turtle", 0},    {1, "penguin", 0},
+    {1, "koala", 0},     {1, "lion", 0},       {1, "monkey", 0},   {1, "zebra", 0},     {1, "camel", 0},
+    {1, "kangaroo", 0},  {1, "mole", 0},       {1, "hamster", 0},  {1, "dragon", 0},    {1, "parrot", 0},
+    {1, "crow", 0},      {1, "swan", 0},       {1, "seal", 0},     {1, "walrus", 0},    {1, "bison", 0},
+    {1, "ferret", 0},    {1, "llama", 0},      {1, "puppy", 0},    {1, "calf", 0},      {1, "foal", 0},
+    {1, "sailor", 0},    {1, "shepherd", 0},   {1, "giant", 0},    {1, "dwarf", 0},     {1, "stork", 0},
+    {1, "heron", 0},     {1, "snail", 0},      {1, "beetle", 0},   {1, "spider", 0},    {1, "mule", 0},
+    {1, "cow", 0},       {1, "sheep", 0},      {1, "stag", 0},     {1, "boar", 0},      {1, "jackal", 0},
+    {1, "hyena", 0},     {1, "tortoise", 0},   {1, "pelican", 0},  {1, "peacock", 0},   {1, "turkey", 0},
+    {1, "skunk", 0},     {1, "chipmunk", 0},   {1, "cheetah", 0},  {1, "gazelle", 0},   {1, "hippo", 0},
+    {1, "jaguar", 0},    {1, "lobster", 0},    {1, "mongoose", 0}, {1, "pheasant", 0},  {1, "possum", 0},
+    {1, "python", 0},    {1, "rat", 0},        {1, "sloth", 0},    {1, "tapir", 0},     {1, "vulture", 0},
+    {1, "yak", 0},       {1, "hawk", 0},       {1, "jay", 0},      {1, "mink", 0},      {1, "newt", 0},
+    {1, "quail", 0},     {1, "shrew", 0},      {1, "tuna", 0},     {1, "viper", 0},     {1, "whale", 0},
+    {1, "wren", 0},      {1, "finch", 0},      {1, "flea", 0},     {1, "gull", 0},      {1, "moth", 0},
+    {1, "cook", 0},      {1, "tailor", 0},     {1, "miner", 0},    {1, "pirate", 0},    {1, "potter", 0},
+    {1, "page", 0},      {1, "scout", 0},      {1, "thief", 0},    {1, "chameleon", 0}, {1, "salamander", 0},
+    {1, "porcupine", 0}, {1, "woodpecker", 0}, {1, "dolphin", 0},  {1, "clown", 0},     {1, "juggler", 0},
+    {1, "judge", 0},     {1, "nurse", 0},      {1, "pilot", 0},    {1, "tutor", 0}};
 
 /* Names of heroes, friends and towns begin with one of these. */
 static const struct row name_starts[] = {

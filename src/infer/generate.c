@@ -131,7 +131,7 @@ static int generate(struct generator *g, FILE *out) {
 int generate_run(const char *checkpoint, const struct generate_options *options, FILE *out) {
     struct generator g = {.options = options};
     g.comm.transport = &transport_self;
-    g.comm.size = 1;
+    g.comm.size = g.comm.local_size = 1;
     int status = open_model(&g, checkpoint);
     if (!status) status = read_prompt(&g);
     if (!status) status = generate(&g, out);
