@@ -97,7 +97,8 @@ static void arena_is_shared(void **state) {
         for (int j = plan->segment_begin[SEG_MICRO_FIRST]; j < plan->segment_end[SEG_MICRO_FIRST]; j++)
             for (int o = 0; o < MAX_OUT; o++) {
                 int id = plan->ops[j].out[o];
-                if (id == NONE || plan->bufs[id].kind != BUF_ACT || plan->bufs[id].takes != NONE) continue;
+                if (id == NONE || plan->bufs[id].kind != BUF_ACT) continue;
+                if (plan->bufs[id].takes != NONE && plan->bufs[id].first == at) continue; /* one block with what it takes */
                 if (plan->bufs[id].first <= at && at <= plan->bufs[id].last) live += buf_bytes(&plan->bufs[id]);
             }
         if (live > most) most = live;
@@ -105,7 +106,7 @@ static void arena_is_shared(void **state) {
     int64_t arena = plan->arena_bytes - plan->persistent_bytes;
     assert_true(arena >= most);
     assert_true(arena < sum * 2 / 3);
-    assert_true(arena <= most * 11 / 10); /* the packing wastes at most a tenth here */
+    if (arena > most * 11 / 10) fail_msg("arena %lld, most live %lld", (long long)arena, (long long)most); /* the packing wastes at most a tenth here */
     plan_free(plan);
 }
 
