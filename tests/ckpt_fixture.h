@@ -29,7 +29,7 @@
 
 /* ---- the state that is saved ---- */
 
-enum { ARRAYS = 6, RANKS = 3, BIG = 1200001 /* f32: more than one block of 4 MiB */ };
+enum { ARRAYS = 6, RANKS = 65, BIG = 1200001 /* f32: more than one block of 4 MiB */ };
 
 /* The whole state; values depend on the salt, so that states of two steps differ. */
 static const struct ckpt_array plain[ARRAYS] = {

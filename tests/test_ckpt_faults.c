@@ -7,6 +7,9 @@
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 
 #include <xxhash.h>
 
@@ -195,32 +198,72 @@ static void test_failed_write(void **unused) {
     assert_int_equal(save_together(1, &job), 0);
 }
 
+/* In place of the system's own: says that everything fits, when it shall, as if others filled the disk afterwards. */
+static int disk_seems_empty;
+int statvfs(const char *path, struct statvfs *info) {
+    struct statfs here;
+    if (statfs(path, &here)) return -1;
+    *info = (struct statvfs){.f_frsize = (unsigned long)here.f_frsize,
+                             .f_bavail = disk_seems_empty ? (fsblkcnt_t)1 << 40 : here.f_bavail};
+    return 0;
+}
+
+/* In place of the system's own: one byte of a large write goes wrong, when it shall. */
+static int disk_corrupts;
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
+    ssize_t n = syscall(SYS_pwrite64, fd, data, size, offset);
+    char wrong = (char)~*(const char *)data;
+    if (disk_corrupts && n > 1000000) syscall(SYS_pwrite64, fd, &wrong, (size_t)1, offset);
+    return n;
+}
+
+static void test_corrupting_disk(void **unused) {
+    (void)unused;
+    struct job job = {.dir = dir, .step = 7, .salt = 7, .with_big = 1};
+    disk_corrupts = 1;
+    int failed = save_together(2, &job);
+    disk_corrupts = 0;
+    assert_int_equal(failed, 2);
+    message_says(shared->message[1], "shard-00001-of-00002.h5: array 'z/big'", "reads back differently");
+    assert_string_equal(listing(), "");
+}
+
 /* With a file system of our own, where the system lets us have one. */
 static void test_full_disk(void **unused) {
     (void)unused;
-    char place[128], folder[160], message[2][2048];
-    int failed[2], left[2];
-    static const char *const options[] = {"size=512k", "size=8m,nr_inodes=4" /* none is left for the manifest */};
+    static const struct {
+        const char *options;
+        int ranks, with_big, seems_empty;
+        const char *first, *second;
+    } cases[] = {
+        {"size=512k", 1, 0, 0, "1.0 MiB needed", "512.0 KiB free"},
+        {"size=2m", 3, 0, 0, "3.0 MiB needed", "2.0 MiB free"}, /* each rank's part would fit alone */
+        {"size=4k", 1, 0, 1, "shard-00000-of-00001.h5: cannot write", "ENOSPC"},
+        {"size=8k", 1, 0, 1, "shard-00000-of-00001.h5: cannot write", "ENOSPC"},
+        {"size=2m", 1, 1, 1, "shard-00000-of-00001.h5: cannot write", "ENOSPC"},
+        {"size=2m", 3, 1, 1, "-of-00003.h5: cannot write", "ENOSPC"},
+        {"size=8m,nr_inodes=4", 1, 0, 0, "step-00000007.tmp/manifest.json: cannot create", "ENOSPC"},
+    };
+    char place[128], folder[160];
     snprintf(place, sizeof place, "%s/small", root);
     snprintf(folder, sizeof folder, "%s/ckpt", place);
     mkdir(place, 0777);
-    for (int i = 0; i < 2; i++) {
-        if (mount("tmpfs", place, "tmpfs", 0, options[i])) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (mount("tmpfs", place, "tmpfs", 0, cases[i].options)) {
             print_message("no small disk to fill: mount: %s\n", strerror(errno));
             skip();
         }
-        failed[i] = save_alone(folder, 7, 7, 0);
-        snprintf(message[i], sizeof message[i], "%s", fail_message());
-        left[i] = rmdir(folder) != 0; /* unmounts whatever comes out, so nothing is asserted before */
-        umount2(place, MNT_DETACH);
+        struct job job = {.dir = folder, .step = 7, .salt = 7, .with_big = cases[i].with_big};
+        disk_seems_empty = cases[i].seems_empty;
+        int failed = save_together(cases[i].ranks, &job);
+        disk_seems_empty = 0;
+        int left = rmdir(folder) != 0;
+        umount2(place, MNT_DETACH); /* whatever came out, so nothing is asserted before */
+        assert_int_equal(failed, cases[i].ranks);
+        assert_int_equal(left, 0);
+        int by_system = strcmp(cases[i].second, "ENOSPC") == 0;
+        message_says(shared->message[0], cases[i].first, by_system ? strerror(ENOSPC) : cases[i].second);
     }
-    assert_int_equal(failed[0], STATUS_FAILED);
-    assert_non_null(strstr(message[0], "needed"));
-    assert_non_null(strstr(message[0], "512.0 KiB free"));
-    assert_int_equal(failed[1], STATUS_FAILED);
-    assert_non_null(strstr(message[1], "step-00000007.tmp/manifest.json"));
-    assert_non_null(strstr(message[1], strerror(ENOSPC)));
-    assert_int_equal(left[0] + left[1], 0);
 }
 
 static void test_file_in_the_way(void **unused) {
@@ -240,6 +283,10 @@ static void test_file_in_the_way(void **unused) {
 }
 
 /* ---- kill -9 ---- */
+
+/* In place of the system's own: does nothing, when it need not. A killed process loses nothing that it has written. */
+static int sync_is_needless;
+int fsync(int fd) { return sync_is_needless ? 0 : (int)syscall(SYS_fsync, fd); }
 
 /* What the killed process was about: step 7 again, with other content, keeping one checkpoint of two. */
 static int replace_step(void) { return save_alone(dir, 7, 8, 1); }
@@ -272,6 +319,7 @@ static void test_kill(void **unused) {
     (void)unused;
     char path[256];
     int moments[2] = {0}, killed = 1;
+    sync_is_needless = 1;
     for (int stop = 1; killed; stop += 2) { /* every entry: a return leaves the disk as the next entry finds it */
         assert_int_equal(save_alone(dir, 6, 6, 0), 0);
         assert_int_equal(save_alone(dir, 7, 7, 0), 0);
@@ -290,6 +338,7 @@ static void test_kill(void **unused) {
         assert_int_equal(load_and_compare(at("step-00000007"), 8, 0, 0, 1, 0), 0);
         assert_string_equal(listing(), "step-00000007");
     }
+    sync_is_needless = 0;
     assert_true(moments[0] > 10 && moments[1] > 50); /* it was killed indeed, before and after the commit */
 }
 
@@ -299,6 +348,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_damaged_manifest, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_interrupted, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_failed_write, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_corrupting_disk, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_full_disk, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_file_in_the_way, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_kill, new_folder, old_folder),

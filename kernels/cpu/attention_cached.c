@@ -1,5 +1,5 @@
-/* Attention of new tokens onto a cache of keys and values, for generation. Tokens whose position is beyond the cache are
- * the padding of a prefill: they are not stored, and their rows of o are zero.
+/* Attention of new tokens onto a cache of keys and values, for generation. Tokens whose position is beyond the cache
+ * are the padding of a prefill: they are not stored, and their rows of o are zero.
  *
  * Scratch a thread: min(time, ATTENTION_TILE) * P reals, P rows of the cache a sequence. */
 #include <cblas.h>
@@ -36,8 +36,8 @@ static void attend_one(const real *q, const real *k, const real *v, int64_t keys
     }
 }
 
-/* head: index of (sequence, head); new tokens [begin, begin + ATTENTION_TILE) or fewer, of which those before `stored` have
- * a place. */
+/* head: index of (sequence, head); new tokens [begin, begin + ATTENTION_TILE) or fewer, of which those before `stored`
+ * have a place. */
 static void attend(const struct kernel_args *a, int64_t head, int64_t begin, int64_t stored, real *scores) {
     const struct op_attr *attr = a->attr;
     int64_t time = attr->time, width = a->out[0].dim[1], size = width / attr->heads, places = a->out[1].dim[1];

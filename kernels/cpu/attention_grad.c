@@ -1,5 +1,5 @@
-/* Causal softmax attention, backward (Dao et al. 2022, algorithm 4, a tile of queries at a time). With P the probabilities,
- * M the dropout factors (0 or 1 / (1 - rate)), S the scaled scores:
+/* Causal softmax attention, backward (Dao et al. 2022, algorithm 4), a tile of queries at a time. With P the
+ * probabilities, M the dropout factors (0 or 1 / (1 - rate)), S the scaled scores:
  *
  *     dV = (P*M)^T dO,  dP = (dO V^T) * M,  dS = P * (dP - rowsum(dO * O)),  dQ = scale dS K,  dK = scale dS^T Q
  *
@@ -72,7 +72,7 @@ static void tile_grad(const struct head *h, int64_t begin, int add, real *scores
               stride);
 }
 
-/* Tiles go from the last to the first: the last one reaches all keys, so it overwrites dk and dv, and the others add. */
+/* Tiles go from the last to the first: the last reaches all keys, so it overwrites dk and dv, and the others add. */
 static void head_grad(const struct kernel_args *a, const struct draws *draws, int64_t index, real *scratch) {
     const struct op_attr *attr = a->attr;
     int64_t time = attr->time, width = a->in[0].dim[1], size = width / attr->heads;

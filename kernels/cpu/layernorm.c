@@ -49,7 +49,7 @@ void K(layernorm)(const struct kernel_args *a) {
     }
 }
 
-/* dw[C] += the sum over rows of dy * (x - mean) * rstd. A thread owns a block of columns and walks all rows in order. */
+/* dw[C] += the sum over rows of dy * (x - mean) * rstd, each thread with its own columns, as in sum_rows(). */
 static void weight_grad(const struct kernel_args *a, int64_t rows, int64_t width) {
     const real *dy = a->in[0].data, *x = a->in[1].data, *mean = a->in[2].data, *rstd = a->in[3].data;
     real *dw = a->out[1].data;

@@ -1,8 +1,9 @@
 /* Matrix products, by CBLAS.
  *
- * A library that divides a product among threads may round differently for each number of them (OpenBLAS does: on some
- * processors always, on others when the inner dimension is odd). So the result is cut into tiles here, in a way that shapes
- * alone fix, and each tile is one call from inside a parallel region, where OpenBLAS built for OpenMP uses one thread. */
+ * A library that divides a product among threads may round differently for each number of them. OpenBLAS does: its
+ * AVX2 kernels nearly always, its AVX-512 kernels when the inner dimension is above 320 and no multiple of 32. So the
+ * result is cut into tiles here, in a way that shapes alone fix, and each tile is one call from inside a parallel
+ * region, where an OpenBLAS built for OpenMP uses one thread. */
 #include <cblas.h>
 
 #include "real.h"
@@ -35,7 +36,7 @@ static int64_t tile_side(int64_t n, int64_t tiles) {
     return (side + TILE_STEP - 1) / TILE_STEP * TILE_STEP;
 }
 
-/* c[m,n] = a b, or c + a b if `add`; a is [m,k], or [k,m] if a_transposed, b is [k,n], or [n,k] if b_transposed. All dense. */
+/* c[m,n] = a b, or c + a b if `add`. a is [m,k], or [k,m] if a_transposed; b is [k,n], or [n,k] if b_transposed. */
 static void product(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
                     int add, real *c) {
     int64_t row_tiles, column_tiles;

@@ -1,6 +1,6 @@
 /* What the CPU kernels share: the type `real`, the names of the kernels, and a few loops over a row.
  *
- * Every file of kernels/cpu is compiled twice: as it is for float, and with -DKERNEL_DOUBLE for double, which tests use.
+ * Every file of kernels/cpu is compiled twice: as it is for float, and with -DKERNEL_DOUBLE for double, for tests.
  * op.def is the manual of each kernel.
  *
  * Bits never depend on the number of threads. Each sum is made by one thread, in an order that shapes alone fix. Loops
@@ -50,9 +50,10 @@ static inline int64_t elements(const struct view *view) {
     return view->dim[0] * view->dim[1] * view->dim[2] * view->dim[3];
 }
 
-/* e^x, to about 1 ulp. The float version is branch-free so that loops vectorize: x = n ln 2 + r with |r| <= ln 2 / 2, e^r is a
- * polynomial (fitted at Chebyshev nodes, relative error 1e-8), and 2^n is put together from its bits. Adding `magic`
- * rounds to an integer, which then stands in the low bits of the sum. Results below 2^-125 are 0; NaN stays NaN. */
+/* e^x, to about 1 ulp. The float version is branch-free so that loops vectorize: x = n ln 2 + r with |r| <= ln 2 / 2,
+ * e^r is a polynomial (fitted at Chebyshev nodes, relative error 1e-8), and 2^n is put together from its bits. Adding
+ * `magic` rounds to an integer, which then stands in the low bits of the sum. Results below e^-86.5 are 0; NaN stays
+ * NaN. */
 #ifdef KERNEL_DOUBLE
 static inline double real_exp(double x) { return exp(x); }
 #else
@@ -86,6 +87,7 @@ static inline real row_max(const real *row, int64_t n) {
     return top;
 }
 
+/* The sum of x[i] * y[i]. */
 static inline double row_dot(const real *x, const real *y, int64_t n) {
     double total = 0;
     for (int64_t begin = 0; begin < n; begin += ROW_PART) {
@@ -105,7 +107,10 @@ static inline double row_exp(real *row, int64_t n, real shift) {
         int64_t end = smaller(begin + ROW_PART, n);
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; i++) sum += row[i] = real_exp(row[i] - shift);
+        for (int64_t i = begin; i < end; i++) {
+            row[i] = real_exp(row[i] - shift);
+            sum += row[i];
+        }
         total += (double)sum;
     }
     return total;
@@ -122,8 +127,8 @@ static inline real softmax_row(real *row, int64_t live, int64_t n) {
     return (real)((double)top + log(sum));
 }
 
-/* out[columns] = the sum of the rows of x[rows, columns], added to what is there if `add`. A thread owns a block of columns and
- * walks all rows in order. */
+/* out[columns] = the sum of the rows of x[rows, columns], added to what is there if `add`. A thread owns a block of
+ * columns and walks all rows in order. */
 static inline void sum_rows(const real *x, int64_t rows, int64_t columns, int add, real *out) {
 #pragma omp parallel for schedule(static) if (rows * columns >= SMALL)
     for (int64_t begin = 0; begin < columns; begin += COLUMN_BLOCK) {

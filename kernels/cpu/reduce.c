@@ -1,5 +1,5 @@
-/* Sums of gradients along the fixed tree of the lockstep reduction. An addition has its left and right operand where the
- * tree has them: the older sum is on the left. */
+/* Sums of gradients along the fixed tree of the lockstep reduction. An addition has its left and right operand where
+ * the tree has them: the older sum is on the left. */
 #include "real.h"
 
 enum { TREE_BLOCK = 1024, TREE_DEPTH = 40 };
@@ -24,8 +24,8 @@ void K(fold)(const struct kernel_args *a) {
     }
 }
 
-/* Runs the program on the elements [offset, offset + count) of the piece. A level of the stack is a pointer: to a row where
- * it lies, or to the level's own room once it is a sum. */
+/* Runs the program on the elements [offset, offset + count) of the piece. A level of the stack is a pointer: to a row
+ * where it lies, or to the level's own room once it is a sum. */
 static void run_program(const struct kernel_args *a, int64_t offset, int64_t count) {
     const struct op_attr *attr = a->attr;
     real *grads = (real *)a->out[0].data + attr->begin + offset;

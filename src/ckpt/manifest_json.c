@@ -225,12 +225,7 @@ int manifest_read(const char *folder, struct manifest *manifest) {
                                  path_exists(folder) ? "this is no whole checkpoint: it has no " MANIFEST_NAME
                                                      : "there is no such folder");
     if (file_read(path, &text, &length)) return STATUS_BAD_DATA;
-    const char *end = NULL;
-    cJSON *root = length ? cJSON_ParseWithLengthOpts(text, (size_t)length + 1, &end, 1) : NULL;
-    if (root && end != text + length) { /* a zero byte inside ends the parser's text early */
-        cJSON_Delete(root);
-        root = NULL;
-    }
+    cJSON *root = length ? cJSON_ParseWithLengthOpts(text, (size_t)length + 1, NULL, 1) : NULL;
     int status = check_text(folder, text, length, root);
     if (!status) {
         const char *key = read_content(root, manifest);

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# What the scripts share: packages, the build, and mpirun's options. To be sourced.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+die() { printf 'lockstep: %s\n' "$1" >&2; exit "${2:-1}"; }
+
+cores() { nproc 2> /dev/null || sysctl -n hw.ncpu; }
+
+build_packages=(gcc g++ make cmake ninja-build pkg-config libopenblas-openmp-dev libopenmpi-dev openmpi-bin libhdf5-dev libyaml-dev
+    libcjson-dev libxxhash-dev)
+test_packages=(libcmocka-dev shellcheck)
+
+# install_packages NAME…: installs what is missing, on Debian and Ubuntu; elsewhere says what is needed.
+install_packages() {
+    if [[ $(uname) == Darwin ]]; then
+        command -v mpicc > /dev/null && command -v cmake > /dev/null && return 0
+        die "on a Mac install these first: brew install cmake ninja pkg-config gcc openblas open-mpi hdf5 libyaml cjson xxhash cmocka libomp"
+    fi
+    command -v dpkg-query > /dev/null || die "this is not Debian or Ubuntu; install what these packages hold, then run again: $*"
+    local missing=() p
+    for p in "$@"; do
+        [[ $(dpkg-query -W -f='${Status}' "$p" 2> /dev/null) == "install ok installed" ]] || missing+=("$p")
+    done
+    [[ ${#missing[@]} -eq 0 ]] && return 0
+    say "installing: ${missing[*]}"
+    local as=()
+    if [[ $(id -u) -ne 0 ]]; then
+        command -v sudo > /dev/null || die "these packages are missing, and there is no sudo to install them: ${missing[*]}"
+        as=(sudo)
+    fi
+    "${as[@]}" apt-get update -qq || die "apt-get update failed; is there a network?"
+    "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null ||
+        die "apt-get could not install: ${missing[*]}"
+}
+
+# build PRESET [cmake options]: configures and builds into build/PRESET.
+build() {
+    local preset=$1
+    shift
+    local generator=()
+    [[ -f $root/build/$preset/CMakeCache.txt ]] || { command -v ninja > /dev/null && generator=(-G Ninja); }
+    say "building build/$preset"
+    (cd "$root" && cmake --preset "$preset" "${generator[@]}" "$@" > "build-$preset.log" 2>&1) || {
+        tail -n 20 "$root/build-$preset.log" >&2
+        die "cmake failed; the whole log is build-$preset.log"
+    }
+    sed -n '/^-- Lockstep/,/^-- $/p' "$root/build-$preset.log" >&2
+    rm -f "$root/build-$preset.log"
+    cmake --build "$root/build/$preset" --parallel "$(cores)" > /dev/null || cmake --build "$root/build/$preset" ||
+        die "the build failed"
+}
+
+# Sets the array `mpi` to an mpirun that works on one machine: as root, with more ranks than cores, in a container.
+mpirun_options() {
+    local ranks=$1
+    mpi=(mpirun -np "$ranks" --bind-to none --oversubscribe --mca odls_base_sigkill_timeout 120)
+    [[ $ranks -gt $(cores) ]] && mpi+=(--mca mpi_yield_when_idle 1)
+    if [[ $(id -u) -eq 0 ]]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+    return 0
+}

@@ -1,0 +1,163 @@
+#!/bin/bash
+# Nothing is lost: a run that was stopped or killed and resumed, also on another number of ranks, gives the bits of a run
+# that never stopped.
+# shellcheck source=lib.sh disable=SC1091
+source "$(dirname "$0")/lib.sh"
+need_ranks
+
+# A step takes some 0.1 s on one core, so that there is time to stop between the first and the last.
+cat >run.yaml <<'YAML'
+name: straight
+model: {layers: 2, width: 64, heads: 4, context: 64, dropout: {attention: 0.1, residual: 0.1, embedding: 0.1}}
+data: {train: "stories:100000:1", val: 0.1}
+train: {steps: 20, slots: 8, micro_batch: 4, micro_batches_per_slot: 2, warmup: 5, eval_every: 5, eval_batches: 4}
+ckpt: {every: 5, keep: 3}
+YAML
+
+# start RUN COMMAND...: in the background, as $job.
+start() {
+  local run=$1
+  shift
+  LAST="$*"
+  "$@" >"$OUT" 2>"$ERR" </dev/null &
+  job=$!
+  background+=("$job")
+  watched=$run
+}
+
+# after_step N: waits until the run in the background has reported that step.
+after_step() {
+  local tries=0
+  until grep -q "^{\"step\": $1," "runs/$watched/metrics.jsonl" 2>/dev/null; do
+    kill -0 "$job" 2>/dev/null || die "$watched ended before step $1"
+    ((++tries < 6000)) || die "$watched has not reached step $1 in 60 s"
+    sleep 0.01
+  done
+}
+
+# ends: waits for the run in the background; its exit status is in $status. The shell's word about a kill is not news.
+ends() {
+  status=0
+  { wait "$job"; } 2>/dev/null || status=$?
+}
+
+# stop SIGNAL STATUS
+stop() {
+  kill -s "$1" "$job" || die "$watched is gone before it could be sent SIG$1"
+  ends
+  [[ $status == "$2" ]] || die "after SIG$1 $watched ends with status $status, not $2"
+}
+
+# step_of RUN: the step of its newest checkpoint.
+step_of() { "$LOCKSTEP" ckpt show "$1" | awk '$1 == "step" { print $2 }'; }
+
+# stopped RUN: it has saved the step that it stopped at, in the middle of the run.
+stopped() {
+  local step
+  step=$(step_of "runs/$1")
+  ((step > 0 && step < 20)) || die "$1 was stopped at step '$step', which is not in its middle"
+  [[ $(wc -l <"runs/$1/metrics.jsonl") == "$step" ]] || die "$1 saved step $step, but its metrics end elsewhere"
+  expect 0 "$LOCKSTEP" ckpt verify "runs/$1"
+}
+
+# clean RUN: only checkpoints are left in the folder of checkpoints.
+clean() {
+  local rest
+  rest=$(ls "runs/$1/ckpt" | grep -Ev '^step-[0-9]{8}$')
+  [[ ! $rest ]] || die "runs/$1/ckpt holds more than checkpoints: $rest"
+}
+
+say "a run that never stops"
+expect 0 "$LOCKSTEP" train run.yaml
+[[ $(wc -l <runs/straight/metrics.jsonl) == 21 ]] || die "20 steps and the last evaluation must give 21 lines of metrics"
+[[ $(grep -c val_loss_hex runs/straight/metrics.jsonl) == 4 ]] || die "there must be 4 evaluations"
+clean straight
+
+for signal in TERM INT USR1; do
+  say "stopped by SIG$signal, then resumed"
+  start "$signal" "$LOCKSTEP" train run.yaml --run "$signal"
+  after_step 6
+  stop "$signal" 75
+  tells "stopped by .* at step [0-9]+; the state is saved: go on with 'lockstep train --resume runs/$signal'"
+  stopped "$signal"
+  cp -r "runs/$signal" "runs/$signal-stopped"
+  expect 0 "$LOCKSTEP" train --resume "runs/$signal"
+  tells "^resumed at step $(step_of "runs/$signal-stopped")\$"
+  same_run runs/straight "runs/$signal"
+  clean "$signal"
+done
+
+say "stopped once more, after a resume"
+cp -r runs/TERM-stopped runs/twice
+start twice "$LOCKSTEP" train --resume runs/twice
+after_step 12
+stop TERM 75
+stopped twice
+expect 0 "$LOCKSTEP" train --resume runs/twice
+same_run runs/straight runs/twice
+
+say "killed three times, at no convenient moment"
+start killed "$LOCKSTEP" train run.yaml --run killed
+for step in 7 12 17; do
+  after_step "$step"
+  sleep "0.0$step"
+  stop KILL 137
+  start killed "$LOCKSTEP" train --resume runs/killed
+done
+ends
+[[ $status == 0 ]] || die "the last resume ends with status $status"
+tells "^resumed at step (10|15|20)\$"
+same_run runs/straight runs/killed
+clean killed
+
+say "killed again and again while each step is saved"
+start saving "$LOCKSTEP" train run.yaml --run saving --set ckpt.every=1 --set ckpt.keep=2
+for step in 2 5 8 11 14 17; do
+  after_step "$step"
+  sleep "0.00$step"
+  stop KILL 137
+  start saving "$LOCKSTEP" train --resume runs/saving
+done
+ends
+[[ $status == 0 ]] || die "the last resume ends with status $status"
+same_run runs/straight runs/saving
+clean saving
+
+say "metrics that reach beyond the checkpoint and end in half a line"
+cp -r runs/TERM-stopped runs/torn
+step=$(step_of runs/torn)
+for beyond in 0 1 2; do
+  echo "{\"step\": $((step + beyond)), \"loss\": 1, \"loss_hex\": \"0x1p+0\", \"skipped\": false}"
+done >>runs/torn/metrics.jsonl
+printf '{"step": %d, "los' $((step + 3)) >>runs/torn/metrics.jsonl
+expect 0 "$LOCKSTEP" train --resume runs/torn
+same_run runs/straight runs/torn
+
+say "a finished run is resumed: nothing to do, nothing changes"
+cp -r runs/straight runs/finished
+expect 0 "$LOCKSTEP" train --resume runs/finished
+same_run runs/straight runs/finished
+same "the checkpoints" "$(cd runs/straight/ckpt && tree)" "$(cd runs/finished/ckpt && tree)"
+
+say "begun in one process, resumed on 3 ranks"
+cp -r runs/TERM-stopped runs/wider
+expect 0 ranks 3 "$LOCKSTEP" train --resume runs/wider
+tells ' 3 ranks on backend'
+same_run runs/straight runs/wider without_ranks
+
+say "begun on 2 ranks and stopped by SIGUSR1, resumed in one process"
+start narrower ranks 2 "$LOCKSTEP" train run.yaml --run narrower
+after_step 6
+stop_launcher() { # the launcher is a child of the shell in the background, or has taken its place
+  kill -s "$1" "$(pgrep -P "$job" -x "$(basename "$MPIRUN")" || echo "$job")"
+}
+stop_launcher USR1
+ends
+[[ $status == 75 ]] || die "after SIGUSR1 the 2 ranks end with status $status, not 75"
+tells "stopped by .* at step [0-9]+; the state is saved"
+stopped narrower
+expect 0 "$LOCKSTEP" train --resume runs/narrower
+tells ' 1 rank on backend'
+same_run runs/straight runs/narrower without_ranks
+
+echo "resume: all checks hold"

@@ -1,0 +1,317 @@
+#include "op_case.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/philox.h"
+#include "plan/passes.h"
+#include "plan/tree.h"
+
+/* Ends the test with the message that Lockstep recorded. */
+static void must(int status) {
+    if (status) fail_msg("%s", fail_message());
+}
+
+int case_buffer(struct builder *b, const char *name, enum buf_kind kind, enum dtype type, int64_t rows, int64_t cols,
+                int *id) {
+    struct buf buf = {.kind = kind, .type = type, .rank = cols ? 2 : 1, .dim = {rows, cols}, .alias = NONE};
+    snprintf(buf.name, sizeof buf.name, "%s", name);
+    return plan_add_buf(b->plan, &buf, id);
+}
+
+int case_input(struct builder *b, const char *name, int64_t rows, int64_t cols, int *id) {
+    return case_buffer(b, name, BUF_INPUT, b->type, rows, cols, id);
+}
+
+struct op case_op(const struct builder *b, enum op_kind kind) {
+    struct op op = {.kind = kind, .segment = b->segment};
+    for (int i = 0; i < MAX_OUT; i++) op.out[i] = NONE;
+    for (int i = 0; i < MAX_IN; i++) op.in[i] = NONE;
+    op.attr.batch = b->batch;
+    op.attr.time = b->time;
+    op.attr.micro_batches = b->plan->micro_batches;
+    return op;
+}
+
+void case_result(struct builder *b, int id) { b->plan->bufs[id].kind = BUF_RESULT; }
+
+/* The buffers that every plan has. */
+static int add_io(struct builder *b) {
+    struct plan *plan = b->plan;
+    int64_t tokens = (int64_t)b->batch * b->time;
+    TRY(case_buffer(b, "step", BUF_RESULT, DTYPE_U8, sizeof(struct step_block), 0, &plan->step));
+    TRY(case_buffer(b, "params", BUF_PARAM, b->type, 0, 0, &plan->flat_params));
+    TRY(case_buffer(b, "tokens", BUF_INPUT, DTYPE_I32, tokens, 0, &plan->tokens));
+    TRY(case_buffer(b, "targets", BUF_INPUT, DTYPE_I32, tokens, 0, &plan->targets));
+    b->tokens = plan->tokens;
+    return case_buffer(b, "slot_losses", BUF_RESULT, DTYPE_F64, plan->slots, 0, &plan->slot_losses);
+}
+
+/* The forward ops again, as a segment of their own: all that finite differences need to run. */
+static int clone_forward(struct plan *plan, int forward_ops) {
+    plan_begin_segment(plan, SEG_EVAL);
+    for (int i = 0; i < forward_ops; i++) {
+        struct op op = plan->ops[i];
+        TRY(plan_add_op(plan, &op));
+    }
+    return plan_end_segment(plan, SEG_EVAL);
+}
+
+static int add_backward(struct trial *t, struct builder *b) {
+    struct plan *plan = t->plan;
+    int forward_ops = plan->n_ops;
+    struct buf dy = plan->bufs[t->y];
+    dy.kind = BUF_INPUT;
+    dy.alias = NONE;
+    snprintf(dy.name, sizeof dy.name, "dy");
+    TRY(plan_add_buf(plan, &dy, &t->dy));
+    case_result(b, t->y);
+    TRY(plan_backward(plan, 0, t->y, t->dy));
+    TRY(plan_end_segment(plan, SEG_MICRO_FIRST));
+    TRY(plan_check(plan, "backward"));
+    return clone_forward(plan, forward_ops);
+}
+
+static int build(struct trial *t, enum dtype type) {
+    const struct op_case *row = t->row;
+    struct plan *plan = t->plan;
+    plan->request.ranks = 1;
+    plan->slots = row->slots ? row->slots : 4;
+    plan->micro_batches = row->micro_batches ? row->micro_batches : 1;
+    plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
+    plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
+    for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
+    struct builder b = {.plan = plan, .config = &t->config, .segment = SEG_MICRO_FIRST, .type = type};
+    b.batch = (int)row->batch;
+    b.time = (int)row->time;
+    b.k_cache = b.v_cache = NONE;
+    TRY(add_io(&b));
+    plan_begin_segment(plan, SEG_MICRO_FIRST);
+    TRY(row->emit(row, &b, &t->y));
+    TRY(plan_end_segment(plan, b.segment));
+    if (plan->flat_grads == NONE) TRY(plan_layout(plan, type, 1));
+    TRY(plan_check(plan, "forward"));
+    if (t->y != NONE) TRY(add_backward(t, &b));
+    TRY(plan_memory(plan));
+    return plan_check(plan, "memory");
+}
+
+void trial_open(struct trial *t, const struct op_case *row, enum dtype type) {
+    memset(t, 0, sizeof *t);
+    t->row = row;
+    t->y = t->dy = NONE;
+    t->comm = (struct comm){.transport = &transport_self, .size = 1};
+    config_defaults(&t->config);
+    if (row->low != row->high) {
+        t->config.train.loss_clamp[0] = row->low;
+        t->config.train.loss_clamp[1] = row->high;
+    }
+    t->plan = calloc(1, sizeof *t->plan);
+    assert_non_null(t->plan);
+    must(build(t, type));
+    must(setenv("LOCKSTEP_POISON", "1", 1));
+    must(backend_cpu.load(t->plan, &t->store, &t->comm, &t->exec));
+    trial_fill(t);
+}
+
+void trial_close(struct trial *t) {
+    backend_cpu.unload(t->exec);
+    backend_cpu.free_store(&t->store);
+    plan_free(t->plan);
+}
+
+int trial_find(const struct trial *t, const char *name) {
+    int buf = plan_find(t->plan, name);
+    if (buf == NONE) fail_msg("%s: no buffer %s", t->row->name, name);
+    return buf;
+}
+
+int64_t trial_elems(const struct trial *t, int buf) { return buf_elems(&t->plan->bufs[buf]); }
+
+static void copy(const struct trial *t, int buf, int64_t element, void *host, int64_t elems,
+                 enum copy_direction direction) {
+    int64_t size = (int64_t)dtype_size(t->plan->bufs[buf].type);
+    must(backend_cpu.copy(t->exec, buf, element * size, host, elems * size, direction));
+}
+
+/* Writes elements of any type. `raw` has room for them. */
+static void write_values(const struct trial *t, int buf, int64_t element, const double *values, int64_t elems,
+                         void *raw) {
+    enum dtype type = t->plan->bufs[buf].type;
+    for (int64_t i = 0; i < elems; i++)
+        if (type == DTYPE_F32)
+            ((float *)raw)[i] = (float)values[i];
+        else if (type == DTYPE_F64)
+            ((double *)raw)[i] = values[i];
+        else
+            ((int32_t *)raw)[i] = (int32_t)values[i];
+    copy(t, buf, element, raw, elems, COPY_TO_DEVICE);
+}
+
+void trial_set(struct trial *t, int buf, int64_t element, double value) {
+    double raw;
+    write_values(t, buf, element, &value, 1, &raw);
+}
+
+void trial_set_all(struct trial *t, int buf, const double *values) {
+    int64_t elems = trial_elems(t, buf);
+    double *raw = malloc((size_t)elems * sizeof *raw);
+    assert_non_null(raw);
+    write_values(t, buf, 0, values, elems, raw);
+    free(raw);
+}
+
+double *trial_values(const struct trial *t, int buf) {
+    int64_t elems = trial_elems(t, buf);
+    enum dtype type = t->plan->bufs[buf].type;
+    double *values = malloc((size_t)elems * sizeof *values);
+    assert_non_null(values);
+    copy(t, buf, 0, values, elems, COPY_TO_HOST);
+    /* Widened in place, from the last element to the first. */
+    for (int64_t i = elems - 1; i >= 0; i--) {
+        if (type == DTYPE_F32) {
+            float value;
+            memcpy(&value, (float *)values + i, sizeof value);
+            values[i] = (double)value;
+        } else if (type == DTYPE_I32) {
+            int32_t value;
+            memcpy(&value, (int32_t *)values + i, sizeof value);
+            values[i] = value;
+        }
+    }
+    return values;
+}
+
+double *trial_named(const struct trial *t, const char *name) { return trial_values(t, trial_find(t, name)); }
+
+void trial_read_step(const struct trial *t, struct step_block *step) {
+    copy(t, t->plan->step, 0, step, sizeof *step, COPY_TO_HOST);
+}
+
+void trial_write_step(struct trial *t, const struct step_block *step) {
+    struct step_block block = *step;
+    copy(t, t->plan->step, 0, &block, sizeof block, COPY_TO_DEVICE);
+}
+
+/* What element i of a buffer is filled with. */
+static double fill_value(const struct trial *t, int buf, int64_t i, uint32_t word) {
+    double range = t->row->range != 0 ? t->row->range : 1, real = range * (double)(2 * philox_unit(word) - 1);
+    if (t->plan->bufs[buf].type == DTYPE_I32)
+        return buf == t->plan->targets && i % 5 == 4 ? -1 : word % (t->row->vocab ? t->row->vocab : 1);
+    return buf == t->plan->flat_v ? fabs(real) : real; /* a mean of squares */
+}
+
+void trial_fill(struct trial *t) {
+    for (int b = 0; b < t->plan->n_bufs; b++) {
+        const struct buf *buf = &t->plan->bufs[b];
+        if (buf->kind == BUF_ACT || buf->alias != NONE || b == t->plan->step) continue;
+        int64_t elems = buf_elems(buf);
+        double *values = malloc((size_t)(elems + 4) * sizeof *values);
+        assert_non_null(values);
+        for (int64_t i = 0; i < elems; i += 4) {
+            struct philox random = philox((uint32_t)(i / 4), (uint32_t)b, 0, 0, 2025, 0);
+            for (int k = 0; k < 4; k++) values[i + k] = fill_value(t, b, i + k, random.word[k]);
+        }
+        trial_set_all(t, b, values);
+        free(values);
+    }
+    trial_write_step(t, &t->row->step);
+}
+
+void trial_run(struct trial *t, enum segment segment) {
+    must(backend_cpu.run(t->exec, segment));
+    must(backend_cpu.wait(t->exec, 0));
+}
+
+void trial_run_all(struct trial *t) {
+    for (int s = 0; s < SEG_COUNT; s++) trial_run(t, (enum segment)s);
+}
+
+int emit_update(const struct op_case *row, struct builder *b, int *y) {
+    int w, bias;
+    *y = NONE;
+    TRY(builder_param(b, "w", row->out, row->width, 0, 0, &w));
+    TRY(builder_param(b, "b", row->hidden, 0, 0, 0, &bias));
+    TRY(plan_end_segment(b->plan, b->segment));
+    TRY(plan_layout(b->plan, b->type, 1));
+    b->segment = SEG_UPDATE;
+    return plan_update(b->plan, b->config);
+}
+
+/* From here on ops belong to another segment. */
+static int next_segment(struct builder *b, enum segment segment, int64_t time) {
+    TRY(plan_end_segment(b->plan, b->segment));
+    plan_begin_segment(b->plan, segment);
+    b->segment = segment;
+    b->time = (int)time;
+    return 0;
+}
+
+static int add_cache(struct builder *b, const struct op_case *row, const char *name, int *cache) {
+    struct buf buf = {.kind = BUF_STATE, .type = b->type, .rank = 4, .alias = NONE};
+    buf.dim[0] = 1; /* layers */
+    buf.dim[1] = row->batch;
+    buf.dim[2] = row->positions;
+    buf.dim[3] = row->width;
+    snprintf(buf.name, sizeof buf.name, "%s", name);
+    return plan_add_buf(b->plan, &buf, cache);
+}
+
+int emit_attention_ways(const struct op_case *row, struct builder *b, int *y) {
+    int qkv, o;
+    *y = NONE;
+    TRY(case_input(b, "qkv", row->batch * row->time, 3 * row->width, &qkv));
+    TRY(emit_attention(b, "o", qkv, 0, row->heads, row->rate, &o));
+    case_result(b, o);
+
+    TRY(add_cache(b, row, "k_cache", &b->k_cache));
+    TRY(add_cache(b, row, "v_cache", &b->v_cache));
+    builder_scope(b, "h0.");
+    TRY(next_segment(b, SEG_PREFILL, row->hidden));
+    TRY(case_input(b, "qkv.chunk", row->batch * row->hidden, 3 * row->width, &qkv));
+    TRY(emit_attention(b, "o.chunk", qkv, 0, row->heads, row->rate, &o));
+    case_result(b, o);
+    TRY(next_segment(b, SEG_DECODE, 1));
+    TRY(case_input(b, "qkv.one", row->batch, 3 * row->width, &qkv));
+    TRY(emit_attention(b, "o.one", qkv, 0, row->heads, row->rate, &o));
+    case_result(b, o);
+    return 0;
+}
+
+static int add_finish(const struct op_case *row, struct builder *b, int leaf, int held) {
+    enum { CAPACITY = 4096 };
+    struct plan *plan = b->plan;
+    struct op finish = case_op(b, OP_tree_finish);
+    int64_t messages = tree_messages(row->slots, row->ranks, row->rank);
+    finish.attr.begin = REDUCE_BEGIN;
+    finish.attr.end = row->width - REDUCE_REST;
+    TRY(case_input(b, "staging", messages, finish.attr.end - finish.attr.begin, &finish.in[0]));
+    finish.out[0] = leaf;
+    finish.in[1] = held;
+    plan->program = malloc(CAPACITY * sizeof *plan->program);
+    assert_non_null(plan->program);
+    finish.attr.program = plan->program;
+    finish.attr.program_length = tree_program(row->slots, row->ranks, row->rank, plan->program, CAPACITY);
+    assert_true(finish.attr.program_length > 0);
+    return plan_add_op(plan, &finish);
+}
+
+int emit_reduce(const struct op_case *row, struct builder *b, int *y) {
+    int lo, hi, leaf, held;
+    *y = NONE;
+    tree_range(row->slots, row->ranks, row->rank, &lo, &hi);
+    int64_t rows = tree_max_held(row->slots, lo, hi);
+    TRY(case_buffer(b, "leaf", BUF_GRAD, b->type, row->width, 0, &leaf));
+    TRY(case_buffer(b, "held", BUF_GRAD, b->type, rows ? rows : 1, row->width, &held));
+    struct op fold = case_op(b, OP_fold);
+    fold.out[0] = leaf;
+    fold.out[1] = held;
+    TRY(next_segment(b, SEG_FOLD, row->time));
+    TRY(plan_add_op(b->plan, &fold));
+    TRY(next_segment(b, SEG_MICRO_LAST, row->time));
+    fold.attr.end = 1;
+    TRY(plan_add_op(b->plan, &fold));
+    TRY(next_segment(b, SEG_UPDATE, row->time));
+    return row->ranks > 1 ? add_finish(row, b, leaf, held) : 0;
+}

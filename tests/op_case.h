@@ -1,0 +1,91 @@
+/* What the tests of ops share: a few ops on inputs, built by hand into a plan and loaded on the CPU backend.
+ *
+ * A case is a row of a table. Its emit function appends ops through plan/emit.h; with an output y the backward pass is
+ * added, which starts from an input named "dy", and segment eval gets the forward ops alone. All that outlives a segment
+ * is filled before a run: what an op must overwrite, or must leave alone, is never zero by luck. Memory in the arena is
+ * poisoned, see backend.h. Functions end the test when they fail. */
+#ifndef TESTS_OP_CASE_H
+#define TESTS_OP_CASE_H
+
+#include "backend/backend.h"
+#include "base/check.h"
+#include "plan/emit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+struct op_case {
+    const char *name;
+    /* Appends the ops. *y: where the backward pass starts; NONE without one. */
+    int (*emit)(const struct op_case *row, struct builder *b, int *y);
+    /* The op that `emit` surrounds with others, where it does. */
+    int (*op)(const struct op_case *row, struct builder *b, int x, int *y);
+    unsigned checks; /* which checks of test_ops.c hold here */
+    int64_t batch, time, width, out, hidden, heads, vocab, positions;
+    int bias;
+    double rate;      /* of dropout */
+    double range;     /* inputs are uniform in [-range, range); 0 stands for 1 */
+    double low, high; /* of the loss clamp; [0, 20] when both are 0 */
+    int slots, ranks, rank, micro_batches;
+    struct step_block step;
+};
+
+struct trial {
+    const struct op_case *row;
+    struct config config;
+    struct plan *plan;
+    struct store store;
+    struct comm comm;
+    struct exec *exec;
+    int y, dy;
+};
+
+/* Builds and loads a row's plan with parameters and values of one type, and fills it. */
+void trial_open(struct trial *t, const struct op_case *row, enum dtype type);
+void trial_close(struct trial *t);
+
+/* Gives every buffer that outlives a segment the values that belong to its number: multiples of 2^-23, so that both types
+ * start from the same ones. Token ids are below row->vocab; every fifth target is left out. Writes row->step. */
+void trial_fill(struct trial *t);
+
+void trial_run(struct trial *t, enum segment segment);
+void trial_run_all(struct trial *t); /* every segment that the plan has */
+
+/* The number of a buffer that must be there. */
+int trial_find(const struct trial *t, const char *name);
+int64_t trial_elems(const struct trial *t, int buf);
+
+/* All elements of a buffer as double, whatever its type; the caller frees them. */
+double *trial_values(const struct trial *t, int buf);
+double *trial_named(const struct trial *t, const char *name);
+void trial_set(struct trial *t, int buf, int64_t element, double value);
+void trial_set_all(struct trial *t, int buf, const double *values);
+
+void trial_read_step(const struct trial *t, struct step_block *step);
+void trial_write_step(struct trial *t, const struct step_block *step);
+
+/* For emit functions. A buffer of one or (cols not 0) two dimensions: */
+int case_buffer(struct builder *b, const char *name, enum buf_kind kind, enum dtype type, int64_t rows, int64_t cols,
+                int *id);
+int case_input(struct builder *b, const char *name, int64_t rows, int64_t cols, int *id); /* of the builder's type */
+/* An op with the shape of the micro-batch and no operands. */
+struct op case_op(const struct builder *b, enum op_kind kind);
+/* A value that the test reads. */
+void case_result(struct builder *b, int id);
+
+/* Emit functions that both test programs use.
+ *
+ * The update of parameters "w"[out,width], which decays, and "b"[hidden]: segment update, as plan_update() makes it. */
+int emit_update(const struct op_case *row, struct builder *b, int *y);
+/* Causal attention in three ways: onto "qkv"[batch*time,3*width] as a whole (segment micro_first), and onto caches of
+ * `positions` tokens, `hidden` tokens at a time (prefill; "qkv.chunk") and one at a time (decode; "qkv.one"). */
+int emit_attention_ways(const struct op_case *row, struct builder *b, int *y);
+/* The reduction of `width` gradients "leaf" with sums "held", on rank `rank` of `ranks` with `slots` slots: fold in segment
+ * fold, the last leaf's fold in micro_last, tree_finish of elements [REDUCE_BEGIN, width - REDUCE_REST) in update, with
+ * the other ranks' sums in "staging". */
+int emit_reduce(const struct op_case *row, struct builder *b, int *y);
+enum { REDUCE_BEGIN = 100, REDUCE_REST = 50 };
+
+#endif
