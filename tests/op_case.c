@@ -196,7 +196,8 @@ void trial_write_step(struct trial *t, const struct step_block *step) {
 
 /* What element i of a buffer is filled with. */
 static double fill_value(const struct trial *t, int buf, int64_t i, uint32_t word) {
-    double range = t->row->range != 0 ? t->row->range : 1, real = range * (double)(2 * philox_unit(word) - 1);
+    double range = t->row->range != 0 ? t->row->range : 1;
+    double real = (double)((float)range * (2 * philox_unit(word) - 1));
     if (t->plan->bufs[buf].type == DTYPE_I32)
         return buf == t->plan->targets && i % 5 == 4 ? -1 : word % (t->row->vocab ? t->row->vocab : 1);
     return buf == t->plan->flat_v ? fabs(real) : real; /* a mean of squares */

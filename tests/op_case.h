@@ -46,8 +46,8 @@ struct trial {
 void trial_open(struct trial *t, const struct op_case *row, enum dtype type);
 void trial_close(struct trial *t);
 
-/* Gives every buffer that outlives a segment the values that belong to its number: multiples of 2^-23, so that both types
- * start from the same ones. Token ids are below row->vocab; every fifth target is left out. Writes row->step. */
+/* Gives every buffer that outlives a segment the values that belong to its number: floats, so that both types start from
+ * the same ones. Token ids are below row->vocab; every fifth target is left out. Writes row->step. */
 void trial_fill(struct trial *t);
 
 void trial_run(struct trial *t, enum segment segment);

@@ -27,7 +27,8 @@ static struct plan *make(int layers, int slots, int micro_batches, int ranks, in
     config.train.micro_batches_per_slot = micro_batches;
     config.dist.bucket_mb = 0.3;
     assert_int_equal(config_check(&config), 0);
-    struct plan_request request = {.segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL, .rank = rank, .ranks = ranks, .batch = 2, .time = 16};
+    struct plan_request request = {
+        .segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL, .rank = rank, .ranks = ranks, .batch = 2, .time = 16};
     if (plan_build(&config, &request, model_forward, &plan)) fail_msg("%s", fail_message());
     return plan;
 }
@@ -98,7 +99,8 @@ static void arena_is_shared(void **state) {
             for (int o = 0; o < MAX_OUT; o++) {
                 int id = plan->ops[j].out[o];
                 if (id == NONE || plan->bufs[id].kind != BUF_ACT) continue;
-                if (plan->bufs[id].takes != NONE && plan->bufs[id].first == at) continue; /* one block with what it takes */
+                if (plan->bufs[id].takes != NONE && plan->bufs[id].first == at)
+                    continue; /* one block with what it takes */
                 if (plan->bufs[id].first <= at && at <= plan->bufs[id].last) live += buf_bytes(&plan->bufs[id]);
             }
         if (live > most) most = live;
@@ -106,7 +108,9 @@ static void arena_is_shared(void **state) {
     int64_t arena = plan->arena_bytes - plan->persistent_bytes;
     assert_true(arena >= most);
     assert_true(arena < sum * 2 / 3);
-    if (arena > most * 11 / 10) fail_msg("arena %lld, most live %lld", (long long)arena, (long long)most); /* the packing wastes at most a tenth here */
+    if (arena > most * 11 / 10)
+        fail_msg("arena %lld, most live %lld", (long long)arena,
+                 (long long)most); /* the packing wastes at most a tenth here */
     plan_free(plan);
 }
 
@@ -193,9 +197,9 @@ static void null_backend_runs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_finds_damage),       cmocka_unit_test(arena_is_shared),
-        cmocka_unit_test(wire_bytes_are_a_rings),   cmocka_unit_test(flops_are_those_of_the_formula),
-        cmocka_unit_test(clones_keep_their_sites),  cmocka_unit_test(more_ranks_than_slots_are_refused),
+        cmocka_unit_test(check_finds_damage),      cmocka_unit_test(arena_is_shared),
+        cmocka_unit_test(wire_bytes_are_a_rings),  cmocka_unit_test(flops_are_those_of_the_formula),
+        cmocka_unit_test(clones_keep_their_sites), cmocka_unit_test(more_ranks_than_slots_are_refused),
         cmocka_unit_test(null_backend_runs),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -58,9 +58,7 @@ static int count(const char *text, const char *word) {
 
 /* A backend that damages gradients: the CPU's, but after the last micro-batch of chosen steps one gradient is NaN. */
 static int runs, bad_from, bad_to;
-static struct {
-    const struct plan *plan;
-} seen;
+static struct { const struct plan *plan; } seen;
 
 static int spy_load(const struct plan *plan, struct store *store, struct comm *comm, struct exec **exec) {
     seen.plan = plan;
@@ -170,11 +168,20 @@ static void schedules_are_golden(void **state) {
         int64_t step;
         double ratio;
     } golden[] = {
-        {SCHEDULE_COSINE, 0, 0},       {SCHEDULE_COSINE, 5, 0.5},     {SCHEDULE_COSINE, 10, 1},
-        {SCHEDULE_COSINE, 60, 0.5},    {SCHEDULE_COSINE, 35, 0.85355339059327373}, {SCHEDULE_COSINE, 109, 0.1},
-        {SCHEDULE_COSINE, 200, 0.1},   {SCHEDULE_LINEAR, 60, 0.5},    {SCHEDULE_LINEAR, 109, 0.1},
-        {SCHEDULE_CONSTANT, 109, 1},   {SCHEDULE_WSD, 60, 1},         {SCHEDULE_WSD, 90, 1},
-        {SCHEDULE_WSD, 100, 0.55},     {SCHEDULE_WSD, 110, 0.1},
+        {SCHEDULE_COSINE, 0, 0},
+        {SCHEDULE_COSINE, 5, 0.5},
+        {SCHEDULE_COSINE, 10, 1},
+        {SCHEDULE_COSINE, 60, 0.5},
+        {SCHEDULE_COSINE, 35, 0.85355339059327373},
+        {SCHEDULE_COSINE, 109, 0.1},
+        {SCHEDULE_COSINE, 200, 0.1},
+        {SCHEDULE_LINEAR, 60, 0.5},
+        {SCHEDULE_LINEAR, 109, 0.1},
+        {SCHEDULE_CONSTANT, 109, 1},
+        {SCHEDULE_WSD, 60, 1},
+        {SCHEDULE_WSD, 90, 1},
+        {SCHEDULE_WSD, 100, 0.55},
+        {SCHEDULE_WSD, 110, 0.1},
     };
     for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
         t.schedule = golden[i].schedule;
@@ -247,7 +254,8 @@ static void evaluation_covers_the_text(void **state) {
 
 static int make_scratch(void **state) {
     (void)state;
-    snprintf(scratch, sizeof scratch, "%s/lockstep-train-XXXXXX", getenv("TMPDIR") && strlen(getenv("TMPDIR")) < 30 ? getenv("TMPDIR") : "/tmp");
+    snprintf(scratch, sizeof scratch, "%s/lockstep-train-XXXXXX",
+             getenv("TMPDIR") && strlen(getenv("TMPDIR")) < 30 ? getenv("TMPDIR") : "/tmp");
     self.transport = &transport_self;
     return !mkdtemp(scratch);
 }

@@ -13,7 +13,9 @@
 
 /* An expression is the hash of its two sides, so that another order or grouping gives another value. */
 static uint64_t leaf(int i) { return 0x9E3779B97F4A7C15u * (uint64_t)(i + 1); }
-static uint64_t sum(uint64_t left, uint64_t right) { return (left * 0xD6E8FEB86659FD93u + 1) ^ (right * 0xA0761D6478BD642Fu + 7) ^ (left >> 29); }
+static uint64_t sum(uint64_t left, uint64_t right) {
+    return (left * 0xD6E8FEB86659FD93u + 1) ^ (right * 0xA0761D6478BD642Fu + 7) ^ (left >> 29);
+}
 
 /* The definition. */
 static uint64_t whole(int a, int b) {
@@ -129,8 +131,10 @@ static void nodes_are_recognized(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_rank_count_gives_the_same_tree), cmocka_unit_test(aligned_ranks_hold_log_sums),
-        cmocka_unit_test(aligned_ranks_send_one_sum),           cmocka_unit_test(pieces_tile_a_bucket),
+        cmocka_unit_test(every_rank_count_gives_the_same_tree),
+        cmocka_unit_test(aligned_ranks_hold_log_sums),
+        cmocka_unit_test(aligned_ranks_send_one_sum),
+        cmocka_unit_test(pieces_tile_a_bucket),
         cmocka_unit_test(nodes_are_recognized),
     };
     return cmocka_run_group_tests_name("tree", tests, NULL, NULL);

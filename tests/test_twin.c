@@ -51,7 +51,8 @@ static void copy_params(struct pair *p) {
         twin_real *to = twin_param(p->twin, plan->params[i].name, &elems);
         assert_non_null(to);
         assert_int_equal(elems, plan->params[i].elems);
-        assert_int_equal(p->run.backend->copy(p->run.exec, plan->params[i].buf, 0, to, elems * (long)sizeof *to, COPY_TO_HOST), 0);
+        assert_int_equal(
+            p->run.backend->copy(p->run.exec, plan->params[i].buf, 0, to, elems * (long)sizeof *to, COPY_TO_HOST), 0);
     }
 }
 
@@ -74,8 +75,10 @@ static void open_pair(struct pair *p, const struct shape *s) {
     p->config.train.precision = IS_DOUBLE ? PRECISION_FP64 : PRECISION_FP32;
     assert_int_equal(config_check(&p->config), 0);
     p->comm = (struct comm){.transport = &transport_self, .size = 1, .local_size = 1};
-    struct plan_request request = {.segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL, .ranks = 1, .batch = s->batch, .time = s->time};
-    if (run_open(&p->run, &p->config, &request, &p->comm, &backend_cpu) || run_init(&p->run)) fail_msg("%s", fail_message());
+    struct plan_request request = {
+        .segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL, .ranks = 1, .batch = s->batch, .time = s->time};
+    if (run_open(&p->run, &p->config, &request, &p->comm, &backend_cpu) || run_init(&p->run))
+        fail_msg("%s", fail_message());
     struct twin_shape shape = {s->layers, s->width, s->heads, 4 * s->width, s->vocab, s->context, s->tie, s->bias};
     p->twin = twin_create(&shape);
     assert_non_null(p->twin);
@@ -114,13 +117,18 @@ static void both_steps(struct pair *p, double *loss, double *twin_loss) {
             assert_int_equal(run_write_batch(run, run->rows), 0);
             assert_int_equal(run_write_block(run), 0);
             int last = last_slot && micro == p->shape->micro_batches - 1;
-            assert_int_equal(run->backend->run(run->exec, last ? SEG_MICRO_LAST : micro ? SEG_MICRO_NEXT : SEG_MICRO_FIRST), 0);
+            assert_int_equal(run->backend->run(run->exec, last    ? SEG_MICRO_LAST
+                                                          : micro ? SEG_MICRO_NEXT
+                                                                  : SEG_MICRO_FIRST),
+                             0);
             *twin_loss += scale * twin_forward(p->twin, run->tokens, run->targets, p->shape->batch, p->shape->time);
             twin_backward(p->twin, scale);
         }
         if (!last_slot) assert_int_equal(run->backend->run(run->exec, SEG_FOLD), 0);
     }
-    assert_int_equal(run->backend->copy(run->exec, plan->slot_losses, 0, slot_losses, plan->slots * (long)sizeof(double), COPY_TO_HOST), 0);
+    assert_int_equal(run->backend->copy(run->exec, plan->slot_losses, 0, slot_losses,
+                                        plan->slots * (long)sizeof(double), COPY_TO_HOST),
+                     0);
     for (int slot = 0; slot < p->shape->slots; slot++) *loss += slot_losses[slot] / p->shape->slots;
 }
 
@@ -130,7 +138,8 @@ static int is_key_bias(const struct pair *p, const char *name, int64_t i) {
 }
 
 /* The largest difference over the root mean square of `expected`. */
-static double difference(const struct pair *p, const char *name, const twin_real *got, const twin_real *expected, long elems) {
+static double difference(const struct pair *p, const char *name, const twin_real *got, const twin_real *expected,
+                         long elems) {
     double largest = 0, squares = 0;
     for (long i = 0; i < elems; i++) {
         squares += (double)expected[i] * (double)expected[i];
@@ -151,7 +160,8 @@ static void compare_all(struct pair *p, int gradients, double tolerance) {
         int buf = gradients ? plan->bufs[plan->params[i].buf].grad : plan->params[i].buf;
         assert_int_equal(p->run.backend->copy(p->run.exec, buf, 0, got, elems * (long)sizeof *got, COPY_TO_HOST), 0);
         double d = difference(p, name, got, expected, elems);
-        if (!(d <= tolerance)) fail_msg("%s of %s: %s differs by %g", gradients ? "gradient" : "parameter", p->shape->name, name, d);
+        if (!(d <= tolerance))
+            fail_msg("%s of %s: %s differs by %g", gradients ? "gradient" : "parameter", p->shape->name, name, d);
         free(got);
     }
 }
@@ -185,7 +195,8 @@ static void updates_agree(void **state) {
         run->block.lr = 1e-3;
         both_steps(&p, &loss, &twin_loss);
         assert_int_equal(run->backend->run(run->exec, SEG_UPDATE), 0);
-        assert_int_equal(run->backend->copy(run->exec, run->plan->step, 0, &run->block, sizeof run->block, COPY_TO_HOST), 0);
+        assert_int_equal(
+            run->backend->copy(run->exec, run->plan->step, 0, &run->block, sizeof run->block, COPY_TO_HOST), 0);
         assert_int_equal(run->block.skip, 0);
         double norm = twin_grad_norm(p.twin), clip = fmin(1, train->clip / (norm + 1e-6));
         if (!(fabs(run->block.grad_norm - norm) <= loss_tolerance * norm))

@@ -13,6 +13,7 @@ static double unit(uint32_t word) { return ((double)word + 0.5) * (1.0 / 4294967
 void model_init(const struct param *param, int index, uint32_t seed, enum dtype type, void *values) {
     float *f32 = values;
     double *f64 = values;
+#pragma omp parallel for schedule(static) if (param->elems > 65536)
     for (int64_t i = 0; i < param->elems; i += 2) {
         struct philox r = philox((uint32_t)(i / 2), (uint32_t)(i / 2 >> 32), INIT_SITE, (uint32_t)index, seed, 0);
         double radius = sqrt(-2.0 * log(unit(r.word[0]))), angle = 2.0 * M_PI * unit(r.word[1]);

@@ -1,6 +1,8 @@
 /* What a plan costs: operations, memory, bytes on the wire. Nothing here is measured; all follows from the plan. */
 #include "plan/plan.h"
 
+#include <cjson/cJSON.h>
+
 #include "base/check.h"
 #include "plan/rule.h"
 
@@ -83,26 +85,46 @@ void plan_summary(const struct plan *plan, const struct config *config, FILE *ou
     print_memory(plan, out);
 }
 
-int plan_json(const struct plan *plan, const struct config *config, FILE *out) {
-    fprintf(
-        out,
-        "{\"name\": \"%s\", \"parameters\": %lld, \"rank\": %d, \"ranks\": %d, \"slots\": [%d, %d], \"ops\": %d,\n"
-        " \"step_flops\": %lld, \"wire_bytes\": %lld,\n"
-        " \"bytes\": {\"parameters\": %lld, \"state\": %lld, \"gradients\": %lld, \"values\": %lld, \"arena\": %lld, "
-        "\"total\": %lld, \"scratch_per_thread\": %lld},\n \"segments\": {",
-        config->name, (long long)plan->param_elems, plan->request.rank, plan->request.ranks, plan->slot_lo,
-        plan->slot_hi, plan->n_ops, (long long)plan_step_flops(plan), (long long)plan_wire_bytes(plan),
-        (long long)kind_bytes(plan, BUF_PARAM), (long long)kind_bytes(plan, BUF_STATE),
-        (long long)kind_bytes(plan, BUF_GRAD), (long long)(plan->arena_bytes - plan->persistent_bytes),
-        (long long)plan->arena_bytes, (long long)(plan_store_bytes(plan) + plan->arena_bytes),
-        (long long)plan->scratch_bytes);
-    const char *comma = "";
+static cJSON *json_bytes(const struct plan *plan) {
+    cJSON *bytes = cJSON_CreateObject();
+    cJSON_AddNumberToObject(bytes, "parameters", (double)kind_bytes(plan, BUF_PARAM));
+    cJSON_AddNumberToObject(bytes, "state", (double)kind_bytes(plan, BUF_STATE));
+    cJSON_AddNumberToObject(bytes, "gradients", (double)kind_bytes(plan, BUF_GRAD));
+    cJSON_AddNumberToObject(bytes, "values", (double)(plan->arena_bytes - plan->persistent_bytes));
+    cJSON_AddNumberToObject(bytes, "arena", (double)plan->arena_bytes);
+    cJSON_AddNumberToObject(bytes, "total", (double)(plan_store_bytes(plan) + plan->arena_bytes));
+    cJSON_AddNumberToObject(bytes, "scratch_per_thread", (double)plan->scratch_bytes);
+    return bytes;
+}
+
+static cJSON *json_segments(const struct plan *plan) {
+    cJSON *segments = cJSON_CreateObject();
     for (int s = 0; s < SEG_COUNT; s++) {
         if (plan->segment_begin[s] == plan->segment_end[s]) continue;
-        fprintf(out, "%s\"%s\": {\"ops\": %d, \"flops\": %lld}", comma, segment_name((enum segment)s),
-                plan->segment_end[s] - plan->segment_begin[s], (long long)plan_flops(plan, (enum segment)s));
-        comma = ", ";
+        cJSON *segment = cJSON_AddObjectToObject(segments, segment_name((enum segment)s));
+        cJSON_AddNumberToObject(segment, "ops", plan->segment_end[s] - plan->segment_begin[s]);
+        cJSON_AddNumberToObject(segment, "flops", (double)plan_flops(plan, (enum segment)s));
     }
-    fprintf(out, "}}\n");
+    return segments;
+}
+
+int plan_json(const struct plan *plan, const struct config *config, FILE *out) {
+    cJSON *top = cJSON_CreateObject();
+    const int slots[2] = {plan->slot_lo, plan->slot_hi};
+    cJSON_AddStringToObject(top, "name", config->name);
+    cJSON_AddNumberToObject(top, "params", (double)plan->param_elems);
+    cJSON_AddNumberToObject(top, "rank", plan->request.rank);
+    cJSON_AddNumberToObject(top, "ranks", plan->request.ranks);
+    cJSON_AddItemToObject(top, "slots", cJSON_CreateIntArray(slots, 2));
+    cJSON_AddNumberToObject(top, "ops", plan->n_ops);
+    cJSON_AddNumberToObject(top, "step_flops", (double)plan_step_flops(plan));
+    cJSON_AddNumberToObject(top, "wire_bytes", (double)plan_wire_bytes(plan));
+    cJSON_AddItemToObject(top, "bytes", json_bytes(plan));
+    cJSON_AddItemToObject(top, "segments", json_segments(plan));
+    char *text = cJSON_Print(top);
+    cJSON_Delete(top);
+    if (!text) return fail(STATUS_FAILED, "plan: out of memory for JSON");
+    fprintf(out, "%s\n", text);
+    cJSON_free(text);
     return ferror(out) ? fail(STATUS_FAILED, "cannot write the plan") : 0;
 }

@@ -111,7 +111,7 @@ differ() { [[ $2 != "$3" ]] || die "$1 are the same, and must not be: '$2'"; }
 # hash_of RUN: the hash of the run's newest checkpoint.
 hash_of() {
   local hash
-  hash=$("$LOCKSTEP" ckpt hash "$1" 2>"$ERR")
+  hash=$("$LOCKSTEP" ckpt hash "$1" 2>&1)
   [[ $hash =~ ^[0-9a-f]{32}$ ]] || die "ckpt hash $1 gives '$hash'"
   echo "$hash"
 }

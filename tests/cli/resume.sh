@@ -62,9 +62,10 @@ stopped() {
 
 # clean RUN: only checkpoints are left in the folder of checkpoints.
 clean() {
-  local rest
-  rest=$(ls "runs/$1/ckpt" | grep -Ev '^step-[0-9]{8}$')
-  [[ ! $rest ]] || die "runs/$1/ckpt holds more than checkpoints: $rest"
+  local entry
+  for entry in "runs/$1"/ckpt/*; do
+    [[ ${entry##*/} =~ ^step-[0-9]{8}$ ]] || die "$entry is left over"
+  done
 }
 
 say "a run that never stops"
@@ -96,32 +97,30 @@ stopped twice
 expect 0 "$LOCKSTEP" train --resume runs/twice
 same_run runs/straight runs/twice
 
+# killed RUN STEP:SECONDS...: kills the run so long after each of these steps, and resumes it each time, to its end.
+killed() {
+  local run=$1 moment
+  shift
+  for moment in "$@"; do
+    after_step "${moment%:*}"
+    sleep "${moment#*:}"
+    stop KILL 137
+    start "$run" "$LOCKSTEP" train --resume "runs/$run"
+  done
+  ends
+  [[ $status == 0 ]] || die "the last resume ends with status $status"
+  same_run runs/straight "runs/$run"
+  clean "$run"
+}
+
 say "killed three times, at no convenient moment"
 start killed "$LOCKSTEP" train run.yaml --run killed
-for step in 7 12 17; do
-  after_step "$step"
-  sleep "0.0$step"
-  stop KILL 137
-  start killed "$LOCKSTEP" train --resume runs/killed
-done
-ends
-[[ $status == 0 ]] || die "the last resume ends with status $status"
-tells "^resumed at step (10|15|20)\$"
-same_run runs/straight runs/killed
-clean killed
+killed killed 6:0.01 9:0.03 13:0.02
+tells '^resumed at step (10|15)$'
 
 say "killed again and again while each step is saved"
 start saving "$LOCKSTEP" train run.yaml --run saving --set ckpt.every=1 --set ckpt.keep=2
-for step in 2 5 8 11 14 17; do
-  after_step "$step"
-  sleep "0.00$step"
-  stop KILL 137
-  start saving "$LOCKSTEP" train --resume runs/saving
-done
-ends
-[[ $status == 0 ]] || die "the last resume ends with status $status"
-same_run runs/straight runs/saving
-clean saving
+killed saving 2:0.001 4:0.002 6:0.004 8:0.008 10:0.012 12:0.020
 
 say "metrics that reach beyond the checkpoint and end in half a line"
 cp -r runs/TERM-stopped runs/torn
@@ -146,18 +145,37 @@ tells ' 3 ranks on backend'
 same_run runs/straight runs/wider without_ranks
 
 say "begun on 2 ranks and stopped by SIGUSR1, resumed in one process"
-start narrower ranks 2 "$LOCKSTEP" train run.yaml --run narrower
+start narrower "$MPIRUN" -np 2 "$LOCKSTEP" train run.yaml --run narrower
 after_step 6
-stop_launcher() { # the launcher is a child of the shell in the background, or has taken its place
-  kill -s "$1" "$(pgrep -P "$job" -x "$(basename "$MPIRUN")" || echo "$job")"
-}
-stop_launcher USR1
-ends
-[[ $status == 75 ]] || die "after SIGUSR1 the 2 ranks end with status $status, not 75"
-tells "stopped by .* at step [0-9]+; the state is saved"
+stop USR1 75
+tells 'stopped by .* at step [0-9]+; the state is saved'
 stopped narrower
+cp -r runs/narrower runs/killed-rank
 expect 0 "$LOCKSTEP" train --resume runs/narrower
 tells ' 1 rank on backend'
 same_run runs/straight runs/narrower without_ranks
+
+# Launchers end with a status of their own after SIGTERM, and give the ranks a few seconds.
+say "the launcher of 2 ranks is stopped by SIGTERM"
+start launcher "$MPIRUN" -np 2 "$LOCKSTEP" train run.yaml --run launcher
+after_step 6
+kill -s TERM "$job"
+ends
+[[ $status != 0 ]] || die "a stopped launcher ends with status 0"
+expect 0 ranks 2 "$LOCKSTEP" train --resume runs/launcher
+same_run runs/straight runs/launcher without_ranks
+
+if command -v pgrep >/dev/null; then
+  say "one of 3 ranks is killed, and the run is resumed on 2"
+  start killed-rank "$MPIRUN" -np 3 "$LOCKSTEP" train --resume runs/killed-rank
+  after_step 11
+  kill -s KILL "$(pgrep -P "$job" | tail -n 1)" || die "there is no rank to kill"
+  ends
+  [[ $status != 0 ]] || die "a run that lost a rank ends with status 0"
+  expect 0 ranks 2 "$LOCKSTEP" train --resume runs/killed-rank
+  same_run runs/straight runs/killed-rank without_ranks
+else
+  skip "one of 3 ranks is killed: there is no pgrep to find it with"
+fi
 
 echo "resume: all checks hold"

@@ -1,0 +1,468 @@
+/* Ops one by one and in company. Every row of the table goes through the checks that it names:
+ *
+ *   GRADIENT   in double, the gradient of each input and parameter is what central differences of sum(y * dy) give
+ *   PRECISION  the kernels for float and for double agree
+ *   THREADS    in float, 1, 2 and 3 threads leave the same bits in all that outlives a segment
+ *
+ * What ops mean, and what no gradient shows, is tested in test_op_properties.c. */
+#include "op_case.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model.h"
+#include "plan/rule.h"
+
+enum { GRADIENT = 1, PRECISION = 2, THREADS = 4, ALL = GRADIENT | PRECISION | THREADS };
+
+/* ---- ops, as a row's `op` ---- */
+
+static int dropout(const struct op_case *row, struct builder *b, int x, int *y) {
+    return emit_dropout(b, "y", x, row->rate, y);
+}
+
+static int gelu(const struct op_case *row, struct builder *b, int x, int *y) {
+    (void)row;
+    return emit_gelu(b, "y", x, y);
+}
+
+static int layernorm(const struct op_case *row, struct builder *b, int x, int *y) {
+    int w, bias = NONE;
+    TRY(builder_param(b, "w", row->width, 0, 0, 0, &w));
+    if (row->bias) TRY(builder_param(b, "b", row->width, 0, 0, 0, &bias));
+    return emit_layernorm(b, "y", x, w, bias, y);
+}
+
+static int linear(const struct op_case *row, struct builder *b, int x, int *y) {
+    int w, bias = NONE;
+    TRY(builder_param(b, "w", row->out, row->width, 0, 0, &w));
+    if (row->bias) TRY(builder_param(b, "b", row->out, 0, 0, 0, &bias));
+    return emit_linear(b, "y", x, w, bias, y);
+}
+
+static int attention(const struct op_case *row, struct builder *b, int x, int *y) {
+    return emit_attention(b, "y", x, 0, row->heads, row->rate, y);
+}
+
+static int add_to_itself(const struct op_case *row, struct builder *b, int x, int *y) {
+    (void)row;
+    return emit_add(b, "y", x, x, y);
+}
+
+/* ---- the company of an op, as a row's `emit` ---- */
+
+static int input(const struct op_case *row, struct builder *b, int *x) {
+    return case_input(b, "x", row->batch * row->time, row->width, x);
+}
+
+static int alone(const struct op_case *row, struct builder *b, int *y) {
+    int x;
+    TRY(input(row, b, &x));
+    return row->op(row, b, x, y);
+}
+
+/* Between two other ops: its operands and gradients are values that die, whose memory is poisoned or taken over. */
+static int inside(const struct op_case *row, struct builder *b, int *y) {
+    int x;
+    TRY(input(row, b, &x));
+    TRY(emit_gelu(b, "before", x, &x));
+    TRY(row->op(row, b, x, y));
+    return emit_gelu(b, "after", *y, y);
+}
+
+/* The op has to share x with another one, whose gradient comes first or second. */
+static int shared(const struct op_case *row, struct builder *b, int op_first, int *y) {
+    int x, w, mine = NONE, other;
+    TRY(input(row, b, &x));
+    TRY(emit_gelu(b, "before", x, &x));
+    if (op_first) TRY(row->op(row, b, x, &mine));
+    TRY(builder_param(b, "other.w", row->out, row->width, 0, 0, &w));
+    TRY(emit_linear(b, "other", x, w, NONE, &other));
+    if (!op_first) TRY(row->op(row, b, x, &mine));
+    return emit_add(b, "sum", mine, other, y);
+}
+
+static int shared_first(const struct op_case *row, struct builder *b, int *y) { return shared(row, b, 1, y); }
+static int shared_second(const struct op_case *row, struct builder *b, int *y) { return shared(row, b, 0, y); }
+
+/* The same parameters twice: their second gradient is added to the first. */
+static int twice(const struct op_case *row, struct builder *b, int *y) {
+    int x;
+    TRY(input(row, b, &x));
+    TRY(row->op(row, b, x, &x));
+    return row->op(row, b, x, y);
+}
+
+/* ---- other cases ---- */
+
+static int embed(const struct op_case *row, struct builder *b, int *y) {
+    int wte, wpe = NONE;
+    TRY(builder_param(b, "wte", row->vocab, row->width, 0, 0, &wte));
+    if (row->positions) TRY(builder_param(b, "wpe", row->positions, row->width, 0, 0, &wpe));
+    return emit_embed(b, "y", wte, wpe, y);
+}
+
+/* Both embeddings have the same tables, and the token table is a weight too. */
+static int embed_tied(const struct op_case *row, struct builder *b, int *y) {
+    int wte, wpe, x, z;
+    TRY(builder_param(b, "wte", row->vocab, row->width, 0, 0, &wte));
+    TRY(builder_param(b, "wpe", row->positions, row->width, 0, 0, &wpe));
+    TRY(emit_embed(b, "x", wte, wpe, &x));
+    TRY(emit_embed(b, "z", wte, wpe, &z));
+    TRY(emit_gelu(b, "act", z, &z));
+    TRY(emit_add(b, "sum", x, z, &x));
+    return emit_linear(b, "logits", x, wte, NONE, y);
+}
+
+static int add_two(const struct op_case *row, struct builder *b, int *y) {
+    int x, z;
+    TRY(input(row, b, &x));
+    TRY(case_input(b, "z", row->batch * row->time, row->width, &z));
+    return emit_add(b, "y", x, z, y);
+}
+
+static int cross_entropy(const struct op_case *row, struct builder *b, int *y) {
+    struct op op = case_op(b, OP_xent);
+    TRY(case_input(b, "logits", row->batch * row->time, row->vocab, &op.in[0]));
+    op.in[1] = b->plan->targets;
+    TRY(emit_op(b, &op, "loss", 3));
+    *y = op.out[0];
+    return 0;
+}
+
+/* Cross-entropy, clamp and record. */
+static int head(const struct op_case *row, struct builder *b, int *y) {
+    int logits;
+    TRY(case_input(b, "logits", row->batch * row->time, row->vocab, &logits));
+    TRY(emit_head(b, logits));
+    *y = plan_find(b->plan, "loss.clamped");
+    return 0;
+}
+
+/* The whole of a model: embeddings, blocks with dropout everywhere, the tied head and the loss. */
+static int model(const struct op_case *row, struct builder *b, int *y) {
+    struct config config = *b->config;
+    const struct config *before = b->config;
+    config.model.layers = 2;
+    config.model.width = row->width;
+    config.model.heads = row->heads;
+    config.model.hidden = row->hidden;
+    config.model.vocab = row->vocab;
+    config.model.context = row->positions;
+    config.model.tie = 1;
+    config.model.bias = row->bias;
+    config.model.dropout.attention = config.model.dropout.residual = config.model.dropout.embedding = row->rate;
+    b->config = &config;
+    int status = model_forward(b);
+    b->config = before;
+    *y = plan_find(b->plan, "loss.clamped");
+    return status;
+}
+
+static int take_row(const struct op_case *row, struct builder *b, int *y) {
+    int x, taken;
+    *y = NONE;
+    TRY(input(row, b, &x));
+    TRY(emit_take_row(b, "taken", x, &taken));
+    case_result(b, taken);
+    return 0;
+}
+
+static int loss_seed(const struct op_case *row, struct builder *b, int *y) {
+    (void)row;
+    struct op op = case_op(b, OP_loss_seed);
+    *y = NONE;
+    TRY(emit_op(b, &op, "dloss", 1));
+    case_result(b, op.out[0]);
+    return 0;
+}
+
+/* Shapes of three kinds: small ones for differences, odd ones that leave rests in every loop, and those of models, large
+ * enough that kernels wake their threads. */
+#define SMALL .batch = 2, .time = 3, .width = 5
+#define ODD   .batch = 3, .time = 67, .width = 131
+#define LARGE .batch = 3, .time = 64, .width = 128
+
+static const struct op_case cases[] = {
+    {"embed", embed, NULL, ALL, SMALL, .vocab = 4},
+    {"embed, positions", embed, NULL, ALL, SMALL, .vocab = 4, .positions = 7},
+    {"embed, tied", embed_tied, NULL, ALL, SMALL, .vocab = 4, .positions = 3},
+    {"embed, odd", embed, NULL, PRECISION | THREADS, ODD, .vocab = 97, .positions = 71},
+    {"embed, large", embed_tied, NULL, PRECISION | THREADS, LARGE, .vocab = 256, .positions = 64},
+    {"dropout", alone, dropout, ALL, SMALL, .rate = 0.4, .step = {.step = 7, .slot = 2}},
+    {"dropout, inside", inside, dropout, ALL, SMALL, .rate = 0.4, .step = {.step = 8, .slot = 1, .micro = 1}},
+    {"dropout, shared first", shared_first, dropout, ALL, SMALL, .out = 5, .rate = 0.4},
+    {"dropout, shared second", shared_second, dropout, ALL, SMALL, .out = 5, .rate = 0.4},
+    {"dropout, odd", alone, dropout, PRECISION | THREADS, ODD, .rate = 0.1, .step = {.step = 7}},
+    {"layernorm", alone, layernorm, ALL, SMALL, .bias = 1},
+    {"layernorm, no bias", alone, layernorm, ALL, SMALL},
+    {"layernorm, inside", inside, layernorm, ALL, SMALL, .bias = 1},
+    {"layernorm, shared first", shared_first, layernorm, ALL, SMALL, .out = 5, .bias = 1},
+    {"layernorm, shared second", shared_second, layernorm, ALL, SMALL, .out = 5, .bias = 1},
+    {"layernorm, twice", twice, layernorm, ALL, SMALL, .bias = 1},
+    {"layernorm, odd", twice, layernorm, PRECISION | THREADS, ODD, .bias = 1},
+    {"layernorm, wide", alone, layernorm, PRECISION | THREADS, .batch = 1, .time = 11, .width = 2501},
+    {"layernorm, large", inside, layernorm, PRECISION | THREADS, LARGE, .bias = 1},
+    {"linear", alone, linear, ALL, SMALL, .out = 4, .bias = 1},
+    {"linear, no bias", alone, linear, ALL, SMALL, .out = 4},
+    {"linear, one row", alone, linear, ALL, .batch = 1, .time = 1, .width = 5, .out = 4, .bias = 1},
+    {"linear, inside", inside, linear, ALL, SMALL, .out = 4, .bias = 1},
+    {"linear, shared first", shared_first, linear, ALL, SMALL, .out = 4, .bias = 1},
+    {"linear, shared second", shared_second, linear, ALL, SMALL, .out = 4, .bias = 1},
+    {"linear, twice", twice, linear, ALL, SMALL, .out = 5, .bias = 1},
+    {"linear, odd", shared_first, linear, PRECISION | THREADS, ODD, .out = 157, .bias = 1},
+    {"linear, odd row", alone, linear, PRECISION | THREADS, .batch = 1, .time = 1, .width = 1531, .out = 307, .bias = 1},
+    {"linear, up", alone, linear, PRECISION | THREADS, LARGE, .out = 512, .bias = 1},
+    {"linear, down", alone, linear, PRECISION | THREADS, .batch = 3, .time = 64, .width = 512, .out = 128, .bias = 1},
+    {"linear, logits", alone, linear, PRECISION | THREADS, LARGE, .out = 256},
+    {"linear, 64 x 768 x 3072", alone, linear, THREADS, .batch = 1, .time = 64, .width = 768, .out = 3072, .bias = 1},
+    {"gelu", alone, gelu, ALL, SMALL, .range = 4},
+    {"gelu, far", alone, gelu, ALL, SMALL, .range = 32},
+    {"gelu, inside", inside, gelu, ALL, SMALL, .range = 2},
+    {"gelu, shared first", shared_first, gelu, ALL, SMALL, .out = 5},
+    {"gelu, shared second", shared_second, gelu, ALL, SMALL, .out = 5},
+    {"gelu, odd", inside, gelu, PRECISION | THREADS, ODD, .range = 8},
+    {"gelu, large", alone, gelu, PRECISION | THREADS, .batch = 3, .time = 64, .width = 512, .range = 8},
+    {"attention, time 1", alone, attention, ALL, .batch = 2, .time = 1, .width = 18, .heads = 3, .range = 2},
+    {"attention, time 5", alone, attention, ALL, .batch = 2, .time = 5, .width = 18, .heads = 3, .range = 2},
+    {"attention, time 70", alone, attention, ALL, .batch = 2, .time = 70, .width = 12, .heads = 2, .range = 2},
+    {"attention, time 1, dropout", alone, attention, ALL, .batch = 2, .time = 1, .width = 18, .heads = 3, .rate = 0.4},
+    {"attention, time 5, dropout", alone, attention, ALL, .batch = 2, .time = 5, .width = 18, .heads = 3, .rate = 0.4},
+    {"attention, time 70, dropout", alone, attention, ALL, .batch = 2, .time = 70, .width = 12, .heads = 2, .rate = 0.2,
+     .step = {.step = 3, .slot = 1}},
+    {"attention, inside", inside, attention, ALL, .batch = 2, .time = 5, .width = 18, .heads = 3, .range = 2},
+    {"attention, shared first", shared_first, attention, ALL, .batch = 2, .time = 5, .width = 12, .heads = 2, .out = 4},
+    {"attention, shared second", shared_second, attention, ALL, .batch = 2, .time = 5, .width = 12, .heads = 2, .out = 4},
+    {"attention, odd", alone, attention, PRECISION | THREADS, .batch = 3, .time = 133, .width = 3 * 5 * 7, .heads = 5,
+     .rate = 0.1, .range = 2},
+    {"attention, large", alone, attention, PRECISION | THREADS, .batch = 3, .time = 64, .width = 3 * 128, .heads = 4},
+    {"attention in three ways", emit_attention_ways, NULL, PRECISION | THREADS, .batch = 3, .time = 70, .width = 35,
+     .heads = 5, .positions = 90, .hidden = 67, .step = {.position = 15}},
+    {"add x + x", alone, add_to_itself, ALL, SMALL},
+    {"add x + x, inside", inside, add_to_itself, ALL, SMALL},
+    {"add x + y", add_two, NULL, ALL, SMALL},
+    {"add, odd", add_two, NULL, PRECISION | THREADS, ODD},
+    {"take_row, odd", take_row, NULL, PRECISION | THREADS, ODD, .step = {.row = 66}},
+    {"loss_seed", loss_seed, NULL, PRECISION | THREADS, SMALL, .step = {.grad_scale = 0.125}},
+    {"xent", cross_entropy, NULL, ALL, SMALL, .vocab = 7, .range = 4},
+    {"xent, odd", cross_entropy, NULL, PRECISION | THREADS, ODD, .vocab = 1277, .range = 4},
+    {"xent, large", cross_entropy, NULL, PRECISION | THREADS, LARGE, .vocab = 256, .range = 4},
+    {"clamp, inside", head, NULL, ALL, SMALL, .vocab = 7, .range = 4, .step = {.slot = 3}},
+    {"clamp, above", head, NULL, ALL, SMALL, .vocab = 7, .low = 0.25, .high = 0.5},
+    {"clamp, below", head, NULL, ALL, SMALL, .vocab = 7, .low = 30, .high = 40},
+    {"model", model, NULL, ALL, .batch = 2, .time = 3, .width = 4, .heads = 2, .hidden = 6, .vocab = 5, .positions = 3,
+     .bias = 1, .rate = 0.2},
+    {"model, no bias", model, NULL, ALL, .batch = 2, .time = 3, .width = 4, .heads = 2, .hidden = 6, .vocab = 5,
+     .positions = 4},
+    {"model, odd", model, NULL, PRECISION | THREADS, .batch = 3, .time = 67, .width = 55, .heads = 5, .hidden = 131,
+     .vocab = 97, .positions = 67, .bias = 1, .rate = 0.1, .range = 0.125},
+    {"model, large", model, NULL, PRECISION | THREADS, LARGE, .heads = 4, .hidden = 512, .vocab = 256, .positions = 64,
+     .bias = 1, .rate = 0.1, .range = 0.125},
+    {"reduce", emit_reduce, NULL, PRECISION | THREADS, .width = 20123, .slots = 11, .ranks = 3, .rank = 1,
+     .step = {.fold = 1, .held = 2}},
+    {"update", emit_update, NULL, PRECISION | THREADS, .out = 401, .width = 300, .hidden = 70001,
+     .step = {.lr = 0.01, .adam_step = 3}},
+};
+
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* Ops that no row has, and where they are tested. */
+static const struct {
+    enum op_kind op;
+    const char *where;
+} elsewhere[] = {
+    {OP_exchange, "messages between ranks: training on several ranks"},
+    {OP_gather_grads, "messages between ranks: training on several ranks"},
+    {OP_gather_losses, "messages between ranks: training on several ranks"},
+};
+
+/* ---- GRADIENT ---- */
+
+/* d sum(y * dy) / d x[i], by central differences. Differences of y are taken before they are added up, so that an element
+ * of y that does not depend on x[i] brings no rounding. */
+static double difference(struct trial *t, int x, int64_t i, double value, const double *dy) {
+    const double step = 0x1p-17;
+    double up = value + step, down = value - step, sum = 0;
+    trial_set(t, x, i, up);
+    trial_run(t, SEG_EVAL);
+    double *y_up = trial_values(t, t->y);
+    trial_set(t, x, i, down);
+    trial_run(t, SEG_EVAL);
+    double *y_down = trial_values(t, t->y);
+    trial_set(t, x, i, value);
+    for (int64_t k = 0; k < trial_elems(t, t->y); k++) sum += (y_up[k] - y_down[k]) * dy[k];
+    free(y_up);
+    free(y_down);
+    return sum / (up - down);
+}
+
+/* Each element to 1e-6 of itself or of the root mean square, whichever is larger. */
+static void compare_with_differences(struct trial *t, int x, const double *dy) {
+    const struct plan *plan = t->plan;
+    if (plan->bufs[x].grad == NONE) fail_msg("%s: %s has no gradient", t->row->name, plan->bufs[x].name);
+    double *values = trial_values(t, x), *grad = trial_values(t, plan->bufs[x].grad), squares = 0;
+    int64_t elems = trial_elems(t, x);
+    assert_int_equal(trial_elems(t, plan->bufs[x].grad), elems);
+    for (int64_t i = 0; i < elems; i++) squares += grad[i] * grad[i];
+    double rms = sqrt(squares / (double)elems);
+    for (int64_t i = 0; i < elems; i++) {
+        double expected = difference(t, x, i, values[i], dy);
+        if (!(fabs(grad[i] - expected) <= 1e-6 * fmax(rms, fabs(expected))))
+            fail_msg("%s: gradient of %s[%lld] is %.12g, by differences %.12g", t->row->name, plan->bufs[x].name,
+                     (long long)i, grad[i], expected);
+    }
+    free(values);
+    free(grad);
+}
+
+static void check_gradient(const struct op_case *row) {
+    struct trial t;
+    int checked = 0;
+    trial_open(&t, row, DTYPE_F64);
+    assert_int_not_equal(t.y, NONE);
+    trial_run(&t, SEG_MICRO_FIRST);
+    double *dy = trial_values(&t, t.dy);
+    for (int x = 0; x < t.dy; x++) {
+        const struct buf *buf = &t.plan->bufs[x];
+        int is_input = buf->kind == BUF_INPUT && buf->type == DTYPE_F64;
+        int is_param = buf->kind == BUF_PARAM && buf->alias != NONE;
+        if (!is_input && !is_param) continue;
+        compare_with_differences(&t, x, dy);
+        checked++;
+    }
+    assert_true(checked > 0);
+    free(dy);
+    trial_close(&t);
+}
+
+/* ---- PRECISION ---- */
+
+static int is_observed(const struct trial *t, int buf) {
+    enum buf_kind kind = t->plan->bufs[buf].kind;
+    return kind != BUF_ACT && kind != BUF_INPUT && buf != t->plan->step;
+}
+
+/* The distance between the two as vectors, to the double one's length. */
+static void compare_types(const struct trial *single, const struct trial *twin, int buf) {
+    double *a = trial_values(single, buf), *b = trial_values(twin, buf), distance = 0, length = 0;
+    for (int64_t i = 0; i < trial_elems(twin, buf); i++) {
+        distance += (a[i] - b[i]) * (a[i] - b[i]);
+        length += b[i] * b[i];
+    }
+    if (!(sqrt(distance) <= 2e-6 * sqrt(length)))
+        fail_msg("%s: float and double differ in %s by %.3g of its norm", single->row->name,
+                 single->plan->bufs[buf].name, sqrt(distance / length));
+    free(a);
+    free(b);
+}
+
+static void check_precision(const struct op_case *row) {
+    struct trial single, twin;
+    struct step_block a, b;
+    trial_open(&single, row, DTYPE_F32);
+    trial_open(&twin, row, DTYPE_F64);
+    trial_run_all(&single);
+    trial_run_all(&twin);
+    for (int buf = 0; buf < twin.plan->n_bufs; buf++)
+        if (is_observed(&twin, buf)) compare_types(&single, &twin, buf);
+    trial_read_step(&single, &a);
+    trial_read_step(&twin, &b);
+    assert_true(fabs(a.grad_norm - b.grad_norm) <= 1e-6 * b.grad_norm);
+    assert_true(fabs(a.clip_scale - b.clip_scale) <= 1e-6 * b.clip_scale);
+    assert_int_equal(a.skip, b.skip);
+    trial_close(&single);
+    trial_close(&twin);
+}
+
+/* ---- THREADS ---- */
+
+static void set_threads(int threads) {
+    int team = 0;
+    omp_set_num_threads(threads);
+#pragma omp parallel reduction(+ : team)
+    team += 1;
+    assert_int_equal(team, threads); /* or the comparison would compare nothing */
+}
+
+/* Runs all, and keeps the values of what is observed or compares them with those that were kept. */
+static void run_and_compare(struct trial *t, double **kept, struct step_block *step) {
+    struct step_block now;
+    trial_fill(t);
+    trial_run_all(t);
+    for (int buf = 0; buf < t->plan->n_bufs; buf++) {
+        if (!is_observed(t, buf)) continue;
+        double *values = trial_values(t, buf);
+        if (!kept[buf]) {
+            kept[buf] = values;
+            continue;
+        }
+        if (memcmp(kept[buf], values, (size_t)trial_elems(t, buf) * sizeof *values))
+            fail_msg("%s: %s has other bits on %d threads than on 1", t->row->name, t->plan->bufs[buf].name,
+                     omp_get_max_threads());
+        free(values);
+    }
+    trial_read_step(t, &now);
+    if (omp_get_max_threads() == 1) *step = now;
+    assert_memory_equal(step, &now, sizeof now);
+}
+
+static void check_threads(const struct op_case *row) {
+    enum { MOST = 3 };
+    struct trial t;
+    struct step_block step;
+    int before = omp_get_max_threads();
+    omp_set_num_threads(MOST); /* scratch is sized at load */
+    trial_open(&t, row, DTYPE_F32);
+    double **kept = calloc((size_t)t.plan->n_bufs, sizeof *kept);
+    assert_non_null(kept);
+    for (int threads = 1; threads <= MOST; threads++) {
+        set_threads(threads);
+        run_and_compare(&t, kept, &step);
+    }
+    for (int buf = 0; buf < t.plan->n_bufs; buf++) free(kept[buf]);
+    free(kept);
+    trial_close(&t);
+    omp_set_num_threads(before);
+}
+
+static void test_case(void **state) {
+    const struct op_case *row = *state;
+    if (row->checks & GRADIENT) check_gradient(row);
+    if (row->checks & PRECISION) check_precision(row);
+    if (row->checks & THREADS) check_threads(row);
+}
+
+/* ---- the walk over op.def ---- */
+
+/* Every op has a row with the checks that can be made of it, or a place in the list of those tested elsewhere. */
+static void test_every_op_has_a_case(void **state) {
+    (void)state;
+    unsigned seen[OP_COUNT] = {0};
+    for (int i = 0; i < CASES; i++) {
+        struct trial t;
+        trial_open(&t, &cases[i], DTYPE_F64);
+        for (int k = 0; k < t.plan->n_ops; k++) seen[t.plan->ops[k].kind] |= cases[i].checks;
+        trial_close(&t);
+    }
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+        assert_int_equal(seen[elsewhere[i].op], 0);
+        assert_int_equal(op_info[elsewhere[i].op].lane, LANE_COMM);
+        seen[elsewhere[i].op] = ALL;
+    }
+    for (int k = 0; k < OP_COUNT; k++) {
+        unsigned wanted = op_rules[k]->grad ? ALL : PRECISION | THREADS;
+        if ((seen[k] & wanted) != wanted)
+            fail_msg("op %s is in no case of this table, or in none with gradients, and not in the list of those tested "
+                     "elsewhere",
+                     op_info[k].name);
+    }
+}
+
+int main(void) {
+    struct CMUnitTest tests[CASES + 1] = {cmocka_unit_test(test_every_op_has_a_case)};
+    for (int i = 0; i < CASES; i++)
+        tests[i + 1] = (struct CMUnitTest){cases[i].name, test_case, NULL, NULL, (void *)(uintptr_t)&cases[i]};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
