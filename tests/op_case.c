@@ -13,6 +13,15 @@ static void must(int status) {
     if (status) fail_msg("%s", fail_message());
 }
 
+const enum dtype real_types[TYPES] = {DTYPE_F32, DTYPE_F64};
+
+void assert_near(const char *what, int64_t i, double got, double want, double tolerance) {
+    if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))))
+        fail_msg("%s[%lld] is %.17g, not %.17g", what, (long long)i, got, want);
+}
+
+void assert_same_bits(const double *a, const double *b, int64_t n) { assert_memory_equal(a, b, (size_t)n * sizeof *a); }
+
 int case_buffer(struct builder *b, const char *name, enum buf_kind kind, enum dtype type, int64_t rows, int64_t cols,
                 int *id) {
     struct buf buf = {.kind = kind, .type = type, .rank = cols ? 2 : 1, .dim = {rows, cols}, .alias = NONE};
@@ -103,6 +112,7 @@ void trial_open(struct trial *t, const struct op_case *row, enum dtype type) {
     t->y = t->dy = NONE;
     t->comm = (struct comm){.transport = &transport_self, .size = 1};
     config_defaults(&t->config);
+    t->config.train.clip = row->clip;
     if (row->low != row->high) {
         t->config.train.loss_clamp[0] = row->low;
         t->config.train.loss_clamp[1] = row->high;

@@ -28,6 +28,7 @@ struct op_case {
     double rate;      /* of dropout */
     double range;     /* inputs are uniform in [-range, range); 0 stands for 1 */
     double low, high; /* of the loss clamp; [0, 20] when both are 0 */
+    double clip;      /* largest norm of the gradient; 0: any */
     int slots, ranks, rank, micro_batches;
     struct step_block step;
 };
@@ -65,6 +66,16 @@ void trial_set_all(struct trial *t, int buf, const double *values);
 
 void trial_read_step(const struct trial *t, struct step_block *step);
 void trial_write_step(struct trial *t, const struct step_block *step);
+
+/* Fails unless got is want to `tolerance`, relative where want is larger than 1. NaN is near nothing. */
+void assert_near(const char *what, int64_t i, double got, double want, double tolerance);
+
+/* n values that are the same, NaN and zeros with their signs included. */
+void assert_same_bits(const double *a, const double *b, int64_t n);
+
+/* What kernels are compiled for. */
+enum { TYPES = 2 };
+extern const enum dtype real_types[TYPES];
 
 /* For emit functions. A buffer of one or (cols not 0) two dimensions: */
 int case_buffer(struct builder *b, const char *name, enum buf_kind kind, enum dtype type, int64_t rows, int64_t cols,

@@ -266,6 +266,30 @@ static void test_full_disk(void **unused) {
     }
 }
 
+/* Page by page up to a disk on which everything fits: the last that is too small has room for all but the manifest. */
+static void test_disk_of_any_size(void **unused) {
+    (void)unused;
+    char folder[160], options[32], message[2048] = "";
+    snprintf(folder, sizeof folder, "%s/ckpt", root);
+    struct job job = {.dir = folder, .step = 7, .salt = 7};
+    int failed = 1, named = 1;
+    for (int pages = 1; failed && named; pages++) {
+        snprintf(options, sizeof options, "size=%dk", 4 * pages);
+        if (mount("tmpfs", root, "tmpfs", 0, options)) {
+            print_message("no small disk to fill: mount: %s\n", strerror(errno));
+            skip();
+        }
+        disk_seems_empty = 1;
+        failed = save_together(1, &job);
+        disk_seems_empty = 0;
+        umount2(root, MNT_DETACH);
+        if (failed) snprintf(message, sizeof message, "%s", shared->message[0]);
+        named = !failed || strstr(message, strerror(ENOSPC));
+    }
+    assert_true(named);
+    message_says(message, "manifest.json", "cannot write");
+}
+
 static void test_file_in_the_way(void **unused) {
     (void)unused;
     char file[160];
@@ -350,6 +374,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_failed_write, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_corrupting_disk, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_full_disk, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_disk_of_any_size, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_file_in_the_way, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_kill, new_folder, old_folder),
     };

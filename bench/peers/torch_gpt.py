@@ -2,8 +2,9 @@
 """A plain PyTorch trainer of GPT-2, to be timed beside Lockstep on the same machine.
 
 The model is the one that Lockstep's default configuration describes (Radford et al. 2019): learned positions, LayerNorm
-before each mixer, causal attention, GELU by its tanh form, a head tied to the token embedding, no dropout. The step is
-Lockstep's too: AdamW with decay on matrices and embeddings only, gradients clipped by their norm, cross-entropy in fp32.
+before each mixer, causal attention, GELU by its tanh form, a head tied to the token embedding; there is no dropout. The
+step is Lockstep's too: AdamW with decay on matrices and embeddings only, gradients clipped by their norm, cross-entropy
+in fp32. README.md, beside this file, says how to install PyTorch and what is compared.
 """
 import argparse
 import json
@@ -13,7 +14,6 @@ import resource
 import statistics
 import sys
 import time
-from typing import NamedTuple
 
 try:
     import torch
@@ -28,22 +28,13 @@ EXAMPLES = """examples:
   torch_gpt.py --model gpt2-124m --device cuda --dtype bf16 --compile --batch 16 --json
   torch_gpt.py --layers 2 --width 64 --heads 2 --vocab 256 --context 32 --batch 2 --attention math
 """
-
-
-class Shape(NamedTuple):
-    layers: int
-    width: int
-    heads: int
-    vocab: int
-    context: int
-
-
+SHAPE = ("layers", "width", "heads", "vocab", "context")
 MODELS = {
-    "tiny": Shape(4, 128, 4, 256, 128),  # configs/tiny.yaml
-    "gpt2-124m": Shape(12, 768, 12, 50257, 1024),
-    "gpt2-355m": Shape(24, 1024, 16, 50257, 1024),
-    "gpt2-774m": Shape(36, 1280, 20, 50257, 1024),
-    "gpt2-1558m": Shape(48, 1600, 25, 50257, 1024),
+    "tiny": (4, 128, 4, 256, 128),  # as configs/tiny.yaml
+    "gpt2-124m": (12, 768, 12, 50257, 1024),
+    "gpt2-355m": (24, 1024, 16, 50257, 1024),
+    "gpt2-774m": (36, 1280, 20, 50257, 1024),
+    "gpt2-1558m": (48, 1600, 25, 50257, 1024),
 }
 
 
@@ -60,6 +51,7 @@ class Block(nn.Module):
 
     def attend(self, x):
         batch, length, width = x.shape
+        # Each of q, k, v is [batch, heads, length, width / heads].
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         if self.attention == "sdpa":
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -82,6 +74,8 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(o) for _ in range(o.layers))
         self.norm = nn.LayerNorm(o.width, eps=1e-5, bias=o.bias)
         self.head = nn.Linear(o.width, o.vocab, bias=False)
+        if o.tie:
+            self.head.weight = self.wte.weight
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1:
                 # GPT-2 starts what adds to the residual stream smaller, by the number of such additions.
@@ -89,8 +83,6 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * o.layers) if residual else 0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
-        if o.tie:
-            self.head.weight = self.wte.weight
 
     def forward(self, tokens):
         x = self.wte(tokens) + self.wpe.weight[: tokens.shape[1]]
@@ -100,7 +92,7 @@ class GPT(nn.Module):
 
 
 def make_optimizer(model, o):
-    """AdamW, fused where this PyTorch has it for the device; also the words that say which it became."""
+    """AdamW and the words that say which: fused where this PyTorch has that for the device."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": o.weight_decay},
@@ -115,23 +107,27 @@ def make_optimizer(model, o):
 
 def learning_rate(step, o):
     """The schedules of src/train/schedule.c, for a step counted from 0."""
-    steps = o.warmup_steps + o.steps
     if step < o.lr_warmup:
         return o.lr * step / o.lr_warmup
     if o.schedule == "constant":
         return o.lr
-    progress = min(1.0, (step - o.lr_warmup) / max(1, steps - o.lr_warmup))
+    progress = (step - o.lr_warmup) / max(1, o.warmup_steps + o.steps - o.lr_warmup)
     return o.lr * max(o.min_lr_ratio, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def read_data(path):
+def read_data(path, o):
     """The bytes of a file are its tokens."""
     with open(path, "rb") as file:
-        return torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+        content = file.read()
+    if len(content) <= o.time:
+        raise ValueError(f"holds {len(content)} tokens, but a sequence takes {o.time} and the one after it")
+    if max(content) >= o.vocab:
+        raise ValueError(f"byte {max(content)} is outside of --vocab {o.vocab}")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
 
 def next_batch(data, generator, o):
-    """Windows at random places and what follows each token; without data, random tokens."""
+    """Windows at random places and what follows each of their tokens; without data, random tokens."""
     if data is None:
         windows = torch.randint(o.vocab, (o.batch, o.time + 1), generator=generator)
     else:
@@ -159,13 +155,12 @@ def train_step(model, optimizer, tokens, targets, rate, o):
 
 
 def peak_resident_bytes():
-    """The same counter that Lockstep's process is read by; elsewhere than on Linux what comes nearest."""
+    """The counter that Lockstep is read by; without /proc, what comes nearest (in bytes on macOS, else in KiB)."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def processor_name():
@@ -176,33 +171,30 @@ def processor_name():
         return platform.processor() or platform.machine()
 
 
-def train(o):
+def train(data, o):
     """All steps; returns what is reported."""
+    libraries = peak_resident_bytes()
     torch.manual_seed(o.seed)
     generator = torch.Generator().manual_seed(o.seed)
     model = GPT(o).to(o.device)
     optimizer, optimizer_name = make_optimizer(model, o)
-    stepped = torch.compile(model) if o.compile else model
-    losses, seconds = [], []
-    for step in range(o.warmup_steps + o.steps):
+    compiled = torch.compile(model) if o.compile else model
+    losses, seconds, steps = [], [], o.warmup_steps + o.steps
+    for step in range(steps):
         begin = time.perf_counter()
-        tokens, targets = next_batch(o.text, generator, o)
-        losses.append(train_step(stepped, optimizer, tokens, targets, learning_rate(step, o), o))
+        tokens, targets = next_batch(data, generator, o)
+        losses.append(train_step(compiled, optimizer, tokens, targets, learning_rate(step, o), o))
         seconds.append(time.perf_counter() - begin)
-        if step % max(1, (o.warmup_steps + o.steps) // 20) == 0:
-            print(f"step {step}  loss {losses[-1]:.4f}  {seconds[-1]:.4f} s", file=sys.stderr, flush=True)
-    timed = seconds[o.warmup_steps :]
-    cuda = o.device == "cuda"
+        if step % max(1, steps // 20) == 0 or step == steps - 1:
+            print(f"step {step}/{steps}  loss {losses[-1]:.4f}  {seconds[-1]:.4f} s", file=sys.stderr, flush=True)
+    timed, cuda = seconds[o.warmup_steps :], o.device == "cuda"
     return {
         "torch": torch.__version__,
         "python": platform.python_version(),
         "cpu": processor_name(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "threads": torch.get_num_threads(),
-        "optimizer": optimizer_name,
-        "attention": o.attention,
-        "dtype": o.dtype,
-        "compiled": o.compile,
+        "kind": f"{o.dtype}, {o.attention} attention, {optimizer_name}" + (", compiled" if o.compile else ""),
         "parameters": sum(p.numel() for p in model.parameters()),
         "batch": o.batch,
         "time": o.time,
@@ -211,6 +203,7 @@ def train(o):
         "step_s_max": max(timed),
         "tok_per_s": o.batch * o.time / statistics.median(timed),
         "peak_resident_bytes": peak_resident_bytes(),
+        "libraries_resident_bytes": libraries,
         "peak_device_bytes": torch.cuda.max_memory_allocated() if cuda else 0,
         "step_s": timed,
         "losses": losses,
@@ -219,61 +212,59 @@ def train(o):
 
 def print_report(r):
     mib = 1 / 1048576
-    device = "" if r["device"] == "cpu" else f", on {r['device']}: {r['peak_device_bytes'] * mib:.0f} MiB"
-    kind = f"{r['dtype']}, {r['attention']} attention, {r['optimizer']}{', compiled' if r['compiled'] else ''}"
     print(f"machine   {r['cpu']}, {r['threads']} threads; device {r['device']}")
-    print(f"software  torch {r['torch']}, Python {r['python']}; {kind}")
+    print(f"software  torch {r['torch']}, Python {r['python']}; {r['kind']}")
     print(f"model     {r['parameters']} parameters, {r['batch']} x {r['time']} tokens a step")
     print(f"s/step    median {r['step_s_median']:.4f}, min {r['step_s_min']:.4f}, max {r['step_s_max']:.4f} "
           f"over {len(r['step_s'])} steps; {r['tok_per_s']:.0f} tok/s")
-    print(f"memory    peak resident {r['peak_resident_bytes'] * mib:.0f} MiB{device}")
-    print(f"loss      {r['losses'][0]:.6f} at first, {r['losses'][-1]:.6f} in step {len(r['losses']) - 1}")
+    print(f"memory    peak resident {r['peak_resident_bytes'] * mib:.0f} MiB, of which "
+          f"{r['libraries_resident_bytes'] * mib:.0f} before the model; device {r['peak_device_bytes'] * mib:.0f} MiB")
+    print(f"loss      {r['losses'][0]:.6f} in step 0, {r['losses'][-1]:.6f} in step {len(r['losses']) - 1}")
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, usage="torch_gpt.py [options]",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model", choices=MODELS, default="gpt2-124m", help="a known shape (default %(default)s); each part of it "
-        "can be set:")
-    for part in Shape._fields:
-        add(f"--{part}", type=int)
-    add("--hidden", type=int, help="channels inside the feed-forward layer (default 4 x width)")
+    add("--model", choices=MODELS, default="gpt2-124m", help="a known shape (default %(default)s); each of the next "
+        "options replaces a part of it")
+    for part in SHAPE:
+        add(f"--{part}", type=int, metavar="N")
+    add("--hidden", type=int, metavar="N", help="channels inside the feed-forward layer (default 4 x width)")
     add("--bias", action=argparse.BooleanOptionalAction, default=True, help="of linear layers and norms")
     add("--tie", action=argparse.BooleanOptionalAction, default=True, help="the head is the token embedding")
-    add("--attention", choices=("sdpa", "math"), default="sdpa", help="PyTorch's own op, or three of them")
-    add("--batch", type=int, default=4, help="sequences a step (default %(default)s)")
-    add("--time", type=int, help="tokens a sequence (default: the context)")
-    add("--steps", type=int, default=10, help="timed steps (default %(default)s)")
-    add("--warmup-steps", type=int, default=2, help="steps before them, not timed (default %(default)s)")
-    add("--data", help="train on the bytes of this file (default: random tokens)")
+    add("--attention", choices=("sdpa", "math"), default="sdpa", help="one op of PyTorch, or written out")
+    add("--batch", type=int, default=4, metavar="N", help="sequences a step (default %(default)s)")
+    add("--time", type=int, metavar="N", help="tokens a sequence (default: the context)")
+    add("--steps", type=int, default=10, metavar="N", help="timed steps (default %(default)s)")
+    add("--warmup-steps", type=int, default=2, metavar="N", help="steps before them, not timed (default %(default)s)")
+    add("--data", metavar="FILE", help="train on the bytes of this file (default: random tokens)")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16 is autocast over fp32 parameters")
-    add("--tf32", action="store_true", help="on cuda, fp32 products may use TF32")
-    add("--compile", action="store_true", help="torch.compile the model; the first step then takes minutes")
-    add("--threads", type=int, help="processor threads (default: PyTorch's choice)")
+    add("--compile", action="store_true", help="torch.compile the model; the first step then takes long")
+    add("--threads", type=int, metavar="N", help="processor threads (default: PyTorch's choice)")
     add("--lr", type=float, default=6e-4, help="highest learning rate (default %(default)s)")
-    add("--lr-warmup", type=int, default=0, help="steps in which it rises from 0 (default %(default)s)")
+    add("--lr-warmup", type=int, default=0, metavar="N", help="steps in which it rises from 0 (default %(default)s)")
     add("--schedule", choices=("constant", "cosine"), default="constant", help="after that (default %(default)s)")
-    add("--min-lr-ratio", type=float, default=0.1, help="floor of the cosine (default %(default)s)")
-    add("--weight-decay", type=float, default=0.1)
-    add("--betas", type=float, nargs=2, default=(0.9, 0.95), metavar=("BETA1", "BETA2"))
-    add("--eps", type=float, default=1e-8)
-    add("--clip", type=float, default=1.0, help="largest norm of the gradient; 0: off (default %(default)s)")
-    add("--seed", type=int, default=1337)
+    add("--min-lr-ratio", type=float, default=0.1, metavar="R", help="floor of the cosine (default %(default)s)")
+    add("--weight-decay", type=float, default=0.1, metavar="R", help="(default %(default)s)")
+    add("--betas", type=float, nargs=2, default=(0.9, 0.95), metavar="B", help="(default 0.9 0.95)")
+    add("--eps", type=float, default=1e-8, metavar="R", help="(default %(default)s)")
+    add("--clip", type=float, default=1.0, metavar="R", help="largest gradient norm; 0: off (default %(default)s)")
+    add("--seed", type=int, default=1337, metavar="N", help="of weights and data (default %(default)s)")
     add("--json", action="store_true", help="print one JSON object, with the time and loss of each step")
     return parser, parser.parse_args()
 
 
 def main():
     parser, o = parse_options()
-    for part, value in MODELS[o.model]._asdict().items():
+    for part, value in zip(SHAPE, MODELS[o.model]):
         setattr(o, part, value if getattr(o, part) is None else getattr(o, part))
-    o.time = o.time or o.context
-    o.hidden = o.hidden or 4 * o.width
-    for part in (*Shape._fields, "hidden", "batch", "time", "steps"):
+    o.time = o.context if o.time is None else o.time
+    o.hidden = 4 * o.width if o.hidden is None else o.hidden
+    for part in (*SHAPE, "hidden", "batch", "time", "steps"):
         if getattr(o, part) < 1:
-            parser.error(f"--{part.replace('_', '-')} must be positive")
+            parser.error(f"--{part} must be positive")
     if o.width % o.heads:
         parser.error(f"--heads {o.heads} does not divide --width {o.width}")
     if o.time > o.context:
@@ -281,19 +272,16 @@ def main():
     if o.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this PyTorch sees no CUDA device")
     try:
-        o.text = read_data(o.data) if o.data else None
+        data = read_data(o.data, o) if o.data else None
     except (OSError, ValueError) as error:
         parser.error(f"--data {o.data}: {error}")
-    if o.text is not None and len(o.text) <= o.time:
-        parser.error(f"--data {o.data}: holds {len(o.text)} tokens, but one sequence takes {o.time} and the next")
-    if o.text is not None and o.text.max() >= o.vocab:
-        parser.error(f"--data {o.data}: byte {o.text.max()} is outside --vocab {o.vocab}")
     if o.threads:
         torch.set_num_threads(o.threads)
-    if o.tf32:
-        torch.backends.cuda.matmul.allow_tf32 = True
-    report = train(o)
-    print(json.dumps(report)) if o.json else print_report(report)
+    report = train(data, o)
+    if o.json:
+        print(json.dumps(report))
+    else:
+        print_report(report)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ static void list_one(const char *path, const struct folder_entry *entry, FILE *o
     char size[BYTES_TEXT];
     for (int i = 0; i < manifest.arrays; i++) bytes += whole_bytes(&manifest.array[i].array);
     bytes_text(bytes, size);
-    fprintf(out, "%-18s  step %-9" PRId64 " %10s  %5d rank%s  %s  ", entry->name, manifest.meta.step, size,
-            manifest.ranks, manifest.ranks == 1 ? " " : "s", manifest.written);
+    fprintf(out, "%-18s  %10s  %5d rank%s  %s  ", entry->name, size, manifest.ranks, manifest.ranks == 1 ? " " : "s",
+            manifest.written);
     fprintf(out, "%s\n", manifest_check_sizes(path, &manifest) ? fail_message() : "whole");
     manifest_free(&manifest);
 }

@@ -238,7 +238,7 @@ static int (*const phases[])(struct save *save) = {allocate,    check_own,     c
 /* Records why the save failed: on a rank that failed its own reason, on rank 0 at least that of the first that did. */
 static void share_reason(struct save *save) {
     const struct ckpt_group *group = save->group;
-    char mine[REASON_SIZE];
+    char mine[REASON_SIZE] = ""; /* all of it is sent */
     snprintf(mine, sizeof mine, "%s", fail_message());
     int known = group->size > 1 && group->gather(group->context, mine, save->reasons, REASON_SIZE) == 0;
     int first = 0;
