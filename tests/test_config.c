@@ -1,74 +1,8 @@
-/* The configuration: every message word for word, and values that survive being printed and read again. */
+/* Reading the configuration: every message word for word. */
+#include "config_case.h"
+
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include "base/check.h"
-#include "config/config.h"
-#include "config/schema.h"
-
-#include <cmocka.h> /* last: its macro fail() would hide ours */
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
-/* Every key at another value than its default, as far as it has another one. */
-static const char others[] =
-    "{name: 'night \"run\" #7: \\ end', runs_dir: /data/runs-2, backend: null,\n"
-    "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash,\n"
-    "  layers: 12, width: 768, heads: 12, hidden: 3000, vocab: 50257, context: 1024, tie: false, bias: no,\n"
-    "  dropout: {attention: 0.2, residual: 0.30000000000000004, embedding: 0}},\n"
-    "data: {train: 'stories:1000000:7', val: '', tokenizer: bytes},\n"
-    "train: {steps: 4294967295, slots: 16, micro_batch: 4, micro_batches_per_slot: 2, seq_len: 512,\n"
-    "  lr: 6.0000000000000006e-4, min_lr_ratio: 0.333333333333333333, schedule: wsd, warmup: 2000,\n"
-    "  weight_decay: 0.1, betas: [0.95, 0.99999999999999989], eps: 4.9406564584124654e-324,\n"
-    "  clip: 1.7976931348623157e308, loss_clamp: off, seed: 4294967295, precision: fp64, recompute: none,\n"
-    "  eval_every: 9007199254740991, eval_batches: 1},\n"
-    "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, keep: 2147483647},\n"
-    "guard: {max_skipped: 0}}\n";
-
-static void set(struct config *config, const char *key, const char *value) {
-    if (config_set(config, key, value, "test")) fail_msg("%s", fail_message());
-}
-
-static size_t field_size(const struct schema_key *key) {
-    static const size_t sizes[] = {[VALUE_WHOLE] = sizeof(int64_t),   [VALUE_REAL] = sizeof(double),
-                                   [VALUE_PAIR] = 2 * sizeof(double), [VALUE_INTERVAL] = 2 * sizeof(double),
-                                   [VALUE_BOOLEAN] = sizeof(int),     [VALUE_NAME] = sizeof(int),
-                                   [VALUE_TEXT] = CONFIG_TEXT};
-    return sizes[key->type];
-}
-
-static void copy_field(const struct schema_key *key, struct config *to, const struct config *from) {
-    memcpy((char *)to + key->offset, (const char *)from + key->offset, field_size(key));
-}
-
-static int same_bits(const struct schema_key *key, const struct config *a, const struct config *b) {
-    return memcmp((const char *)a + key->offset, (const char *)b + key->offset, field_size(key)) == 0;
-}
-
-static void write_file(const char *path, const char *text, size_t length) {
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, length, file), length);
-    assert_int_equal(fclose(file), 0);
-}
-
-/* Loads `text` as run.yaml over the defaults. */
-static int load(struct config *config, const char *text) {
-    config_defaults(config);
-    write_file("run.yaml", text, strlen(text));
-    return config_load(config, "run.yaml");
-}
-
-static void load_well(struct config *config, const char *text) {
-    if (load(config, text)) fail_msg("%s", fail_message());
-}
 
 struct refusal {
     const char *text, *message;
@@ -92,30 +26,6 @@ static void refuse(const char *key, const char *value, const char *message) {
     assert_int_equal(config_set(&config, key, value, "--set"), STATUS_USAGE);
     assert_string_equal(fail_message(), message);
     for (int k = 0; k < schema_count; k++) assert_true(same_bits(&schema[k], &config, &defaults));
-}
-
-/* What config_print() writes, or config_help() without a config; owned by the caller. */
-static char *printed(const struct config *config) {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    assert_non_null(out);
-    if (config)
-        config_print(config, out);
-    else
-        config_help(out);
-    assert_int_equal(fclose(out), 0);
-    return text;
-}
-
-/* Prints a config, reads it over the defaults, and expects the same bits in every field. */
-static void round_trip(const struct config *config) {
-    char *text = printed(config);
-    struct config back;
-    load_well(&back, text);
-    for (int i = 0; i < schema_count; i++)
-        if (!same_bits(&schema[i], config, &back)) fail_msg("%s is read back otherwise:\n%s", schema[i].name, text);
-    free(text);
 }
 
 static void every_key_is_whole(void **state) {
@@ -168,99 +78,6 @@ static void defaults_are_the_documented_ones(void **state) {
     assert_int_equal(config_load_text(&documented, text, strlen(text), "text"), 0);
     for (int i = 0; i < schema_count; i++)
         if (!same_bits(&schema[i], &defaults, &documented)) fail_msg("%s has another default", schema[i].name);
-}
-
-static void round_trip_of_every_key(void **state) {
-    (void)state;
-    struct config config, defaults;
-    config_defaults(&defaults);
-    round_trip(&defaults);
-    load_well(&config, others);
-    round_trip(&config);
-    for (int i = 0; i < schema_count; i++) { /* each alone, so that no value leans on another */
-        const struct schema_key *key = &schema[i];
-        int has_another = key->names ? key->names[1] != NULL : key->low != key->high;
-        if (same_bits(key, &config, &defaults) == has_another) fail_msg("give %s another value above", key->name);
-        struct config one = defaults;
-        copy_field(key, &one, &config);
-        round_trip(&one);
-    }
-    assert_int_equal(config_check(&defaults), 0);
-    round_trip(&defaults);
-}
-
-static void round_trip_of_text(struct config *config, const char *text) {
-    set(config, "data.val", text);
-    assert_string_equal(config->data.val, text);
-    round_trip(config);
-}
-
-static void round_trip_of_texts(void **state) {
-    (void)state;
-    struct config config;
-    config_defaults(&config);
-    static const char *const words[] = {"", "null", "True", "NO", "off", "---", "...", "a: b", "a #b", " x ", "C:\\x"};
-    for (size_t i = 0; i < LENGTH(words); i++) round_trip_of_text(&config, words[i]);
-    static const char *const points[] = {
-        /* U+0080 */ "\xC2\x80",     "\xC2\x85",     "\xC2\xA0",     "\xC3\xA9",
-        /* U+2028 */ "\xE2\x80\xA8", "\xEF\xBB\xBF", "\xEF\xBF\xBF", "\xF0\x9F\x98\x80"};
-    for (size_t i = 0; i < LENGTH(points); i++) round_trip_of_text(&config, points[i]);
-    static const char marks[] = " \n\t\r:#-\"'\\[]{},?!&*|>%@`~=<.a0";
-    for (const char *a = marks; *a; a++)
-        for (const char *b = marks; *b; b++) round_trip_of_text(&config, (char[]){*a, *b, '\0'});
-    for (int byte = 1; byte < 128; byte++) {
-        round_trip_of_text(&config, (char[]){(char)byte, '\0'});
-        round_trip_of_text(&config, (char[]){'a', (char)byte, 'b', '\0'});
-    }
-    char longest[CONFIG_TEXT] = "";
-    memset(longest, '\x01', sizeof longest - 1); /* takes most room when escaped */
-    round_trip_of_text(&config, longest);
-}
-
-static void round_trip_of_numbers(void **state) {
-    (void)state;
-    struct config config;
-    config_defaults(&config);
-    uint64_t random = 1;
-    for (int i = 0; i < 300; i++) { /* any bits that are finite and above 0 */
-        double value;
-        do {
-            random = random * 6364136223846793005u + 1442695040888963407u;
-            uint64_t bits = (random >> 32 | random << 32) & INT64_MAX;
-            memcpy(&value, &bits, sizeof value);
-        } while (!isfinite(value) || value == 0);
-        config.train.eps = config.train.clip = value;
-        config.train.loss_clamp[0] = -value;
-        config.train.loss_clamp[1] = value;
-        config.train.lr = (double)(random >> 11) / 9007199254740992.0;
-        round_trip(&config);
-    }
-}
-
-static void printed_text(void **state) {
-    (void)state;
-    struct config config;
-    config_defaults(&config);
-    set(&config, "backend", "null");
-    set(&config, "data.val", "");
-    set(&config, "train.loss_clamp", "off");
-    set(&config, "train.lr", "0.1");
-    set(&config, "train.min_lr_ratio", "0.30000000000000004");
-    char *text = printed(&config);
-    assert_ptr_equal(strstr(text, "name: run\nruns_dir: runs\nbackend: \"null\"\nmodel:\n  mixer: attention\n"), text);
-    assert_non_null(strstr(text, "  attention: flash\n  dropout:\n    attention: 0.1\n    residual: 0.1\n"
-                                 "    embedding: 0.1\ndata:\n  train: stories\n  val: \"\"\n"));
-    assert_non_null(strstr(text, "\n  lr: 0.1\n  min_lr_ratio: 0.30000000000000004\n"));
-    assert_non_null(strstr(text, "\n  betas: [0.9, 0.999]\n  eps: 1e-08\n  clip: 1\n  loss_clamp: off\n"));
-    free(text);
-    set(&config, "data.val", "\xE2\x80\xA8\xEF\xBB\xBF"); /* other readers of YAML take these for more than letters */
-    text = printed(&config);
-    assert_non_null(strstr(text, "\n  val: \"\\u2028\\uFEFF\"\n"));
-    free(text);
-    config.name[2] = '\xFF'; /* written past config_set(): escaped, so that the rest can still be read */
-    text = printed(&config);
-    assert_ptr_equal(strstr(text, "name: \"ru\\xFF\"\n"), text);
-    free(text);
 }
 
 static void files_in_all_forms(void **state) {
@@ -560,120 +377,12 @@ static void checks_across_keys(void **state) {
     assert_int_equal(config.train.seq_len, 16);
 }
 
-/* What a key's change may do is written here a second time, from the contract and not from the table. */
-static enum key_class expected_class(const char *key) {
-    static const char *const run[] = {
-        "name",      "runs_dir",       "backend",    "train.steps", "train.eval_every", "train.eval_batches",
-        "dist.zero", "dist.bucket_mb", "ckpt.every", "ckpt.keep",   "guard.max_skipped"};
-    for (size_t i = 0; i < LENGTH(run); i++)
-        if (strcmp(run[i], key) == 0) return CLASS_RUN;
-    int architecture = strncmp(key, "model.", 6) == 0 && strcmp(key, "model.attention") != 0 &&
-                       strncmp(key, "model.dropout.", 14) != 0;
-    return architecture ? CLASS_ARCHITECTURE : CLASS_TRAINING;
-}
-
-static void comparisons(void **state) {
-    (void)state;
-    struct config a, b;
-    config_defaults(&a);
-    struct config other;
-    load_well(&other, others);
-    for (int i = 0; i < schema_count; i++) {
-        const struct schema_key *key = &schema[i];
-        enum key_class class = expected_class(key->name);
-        assert_int_equal(key->class, class);
-        b = a;
-        copy_field(key, &b, &other);
-        int differs = !same_bits(key, &a, &b);
-        int architecture = differs && class == CLASS_ARCHITECTURE, training = differs && class != CLASS_RUN;
-        assert_int_equal(config_same_architecture(&a, "a", &b, "b"), architecture ? STATUS_BAD_DATA : 0);
-        assert_int_equal(config_same_training(&a, "a", &b, "b"), training ? STATUS_BAD_DATA : 0);
-        if (training) assert_ptr_equal(strstr(fail_message(), key->name), fail_message());
-    }
-    config_defaults(&b);
-    set(&b, "model.width", "64");
-    set(&b, "model.hidden", "512");
-    set(&b, "train.lr", "0.5");
-    set(&b, "data.val", "a: b");
-    set(&b, "train.steps", "7");
-    assert_int_equal(config_same_architecture(&a, "run.yaml", &b, "checkpoint"), STATUS_BAD_DATA);
-    assert_string_equal(fail_message(), "model.width: 128 (run.yaml) but 64 (checkpoint)");
-    assert_int_equal(config_same_training(&a, "run.yaml", &b, "checkpoint"), STATUS_BAD_DATA);
-    assert_string_equal(fail_message(), "model.width: 128 (run.yaml) but 64 (checkpoint)\n"
-                                        "data.val: 0.1 (run.yaml) but \"a: b\" (checkpoint)\n"
-                                        "train.lr: 0.001 (run.yaml) but 0.5 (checkpoint)");
-    config_defaults(&b);
-    assert_int_equal(config_check(&b), 0); /* derived values filled on one side alone */
-    assert_int_equal(config_same_training(&a, "a", &b, "b"), 0);
-}
-
-static void comparison_longer_than_a_message(void **state) {
-    (void)state;
-    struct config a, b;
-    config_defaults(&a);
-    config_defaults(&b);
-    set(&b, "model.layers", "5");
-    memset(a.data.train, '\x01', CONFIG_TEXT - 1);
-    memset(b.data.val, '\x02', CONFIG_TEXT - 1);
-    assert_int_equal(config_same_training(&a, "a", &b, "b"), STATUS_BAD_DATA);
-    assert_string_equal(fail_message(), "model.layers: 4 (a) but 5 (b)\n"
-                                        "keys that differ too and are too long to print here: 2");
-    config_defaults(&b);
-    assert_int_equal(config_same_training(&a, "a", &b, "b"), STATUS_BAD_DATA);
-    assert_string_equal(fail_message(), "keys that differ too and are too long to print here: 1");
-}
-
-static void help_tells_everything(void **state) {
-    (void)state;
-    char *text = printed(NULL);
-    for (int i = 0; i < schema_count; i++) {
-        char start[SCHEMA_NAME + 2], about[SCHEMA_RANGE], line[1024];
-        snprintf(start, sizeof start, "\n%s ", schema[i].name);
-        const char *found = strstr(text, start);
-        if (!found) fail_msg("%s is not in the help", schema[i].name);
-        snprintf(line, sizeof line, "%.*s", (int)strcspn(found + 1, "\n"), found + 1);
-        schema_describe(&schema[i], about);
-        assert_non_null(strstr(line, about));
-        assert_non_null(strstr(line, schema[i].help));
-        assert_non_null(strstr(line, schema[i].initial));
-        assert_int_equal(strstr(line, "[architecture]") != NULL, schema[i].class == CLASS_ARCHITECTURE);
-    }
-    static const char *const parts[] = {"a whole number, 1 to 1000 ", "a rising pair of numbers, or off ",
-                                        "\n\ndata.train "};
-    for (size_t i = 0; i < LENGTH(parts); i++)
-        if (!strstr(text, parts[i])) fail_msg("'%s' is not in the help", parts[i]);
-    free(text);
-}
-
-static char folder[] = "test_config_XXXXXX";
-
-static int enter_folder(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? chdir(folder) : -1;
-}
-
-static int leave_folder(void **state) {
-    (void)state;
-    return unlink("run.yaml") || chdir("..") || rmdir(folder);
-}
-
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key_is_whole),
-                                       cmocka_unit_test(defaults_are_the_documented_ones),
-                                       cmocka_unit_test(round_trip_of_every_key),
-                                       cmocka_unit_test(round_trip_of_texts),
-                                       cmocka_unit_test(round_trip_of_numbers),
-                                       cmocka_unit_test(printed_text),
-                                       cmocka_unit_test(files_in_all_forms),
-                                       cmocka_unit_test(unknown_keys),
-                                       cmocka_unit_test(values_of_the_wrong_kind),
-                                       cmocka_unit_test(values_out_of_range),
-                                       cmocka_unit_test(longest_and_shortest_forms),
-                                       cmocka_unit_test(bad_files),
-                                       cmocka_unit_test(files_that_cannot_be_read),
-                                       cmocka_unit_test(checks_across_keys),
-                                       cmocka_unit_test(comparisons),
-                                       cmocka_unit_test(comparison_longer_than_a_message),
-                                       cmocka_unit_test(help_tells_everything)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_key_is_whole),         cmocka_unit_test(defaults_are_the_documented_ones),
+        cmocka_unit_test(files_in_all_forms),         cmocka_unit_test(unknown_keys),
+        cmocka_unit_test(values_of_the_wrong_kind),   cmocka_unit_test(values_out_of_range),
+        cmocka_unit_test(longest_and_shortest_forms), cmocka_unit_test(bad_files),
+        cmocka_unit_test(files_that_cannot_be_read),  cmocka_unit_test(checks_across_keys)};
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

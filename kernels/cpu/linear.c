@@ -9,23 +9,24 @@
 #include "real.h"
 
 enum {
-    TILE = 256,     /* sides of a tile at most: larger ones gain little, as the library blocks for the caches */
-    TILE_MIN = 64,  /* and at least, for the sake of the count: smaller ones spend their time on copying operands */
-    TILES = 8,      /* the count that is wanted, so that a few threads divide the work evenly */
-    ALONE = 32768,  /* products of fewer multiplications take one thread, here and in the library */
-    TILE_STEP = 16, /* sides are multiples of it: whole vectors */
+    TILE = 256,          /* sides of a tile at most: larger ones gain little, as the library blocks for the caches */
+    TILE_MIN = 64,       /* and at least: smaller ones spend their time on copying operands */
+    TILE_MIN_WIDTH = 96, /* cutting rows copies the second operand, the weights, once more: columns go first */
+    TILES = 8,           /* the count that is wanted, and below twice that a multiple of 4: threads get equal shares */
+    TILE_STEP = 16,      /* sides are multiples of it: whole vectors */
+    ALONE = 32768,       /* products of fewer multiplications take one thread, here and in the library */
 };
 
 /* The number of tiles along rows and columns of an [m, n] result. */
 static void cut(int64_t m, int64_t n, int64_t *row_tiles, int64_t *column_tiles) {
     int64_t r = (m + TILE - 1) / TILE, c = (n + TILE - 1) / TILE;
-    while (r * c < TILES) {
+    while (r * c < TILES || (r * c < 2 * TILES && r * c % 4 != 0)) {
         int64_t height = m / (r + 1), width = n / (c + 1);
         if (height < TILE_MIN && width < TILE_MIN) break;
-        if (height >= width)
-            r++;
-        else
+        if (width >= TILE_MIN_WIDTH || width > height)
             c++;
+        else
+            r++;
     }
     *row_tiles = r;
     *column_tiles = c;

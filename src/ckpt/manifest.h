@@ -18,7 +18,7 @@
 
 #define MANIFEST_NAME "manifest.json"
 
-enum { MANIFEST_FORMAT = 1, RANKS_MAX = 99999, SHARD_NAME = 32, TIME_TEXT = 32 };
+enum { MANIFEST_FORMAT = 1, RANKS_MAX = 99999, SHARD_NAME = 40, TIME_TEXT = 32 };
 
 struct cut {
     int shard;
