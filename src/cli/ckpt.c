@@ -52,7 +52,8 @@ static const struct {
 } verbs[] = {{"ls", ls}, {"show", show}, {"verify", verify}, {"hash", hash}};
 
 int cli_ckpt(int argc, char **argv) {
-    if (argc > 1 && !strcmp(argv[1], "--help")) return fputs(usage, stdout) < 0;
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--help")) return fputs(usage, stdout) < 0;
     for (size_t i = 0; argc == 3 && i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(argv[1], verbs[i].name)) return verbs[i].run(argv[2]);
     return fail(STATUS_USAGE,

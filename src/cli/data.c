@@ -75,6 +75,7 @@ static int show(int argc, char **argv) {
     int seen[256] = {0}, distinct = 0;
     int64_t lines = 0;
     double bits;
+    if (argc == 2 && !strcmp(argv[1], "--help")) return fputs(usage, stdout) < 0;
     if (argc != 2) return fail(STATUS_USAGE, "lockstep data show: give one FILE");
     TRY(text_open(&text, argv[1]));
     for (int64_t i = 0; i < text.length; i++) {

@@ -25,7 +25,8 @@ static int mpi_open(struct comm *comm) {
     TRY(check(MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank), "MPI_Comm_rank"));
     TRY(check(MPI_Comm_size(MPI_COMM_WORLD, &comm->size), "MPI_Comm_size"));
     MPI_Comm local;
-    TRY(check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local), "MPI_Comm_split_type"));
+    TRY(check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local),
+              "MPI_Comm_split_type"));
     TRY(check(MPI_Comm_size(local, &comm->local_size), "MPI_Comm_size"));
     return check(MPI_Comm_free(&local), "MPI_Comm_free");
 }

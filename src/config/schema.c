@@ -121,7 +121,8 @@ const struct schema_key schema[] = {
      "what the backward pass computes again to save memory", .names = recompute_names},
     {"train.eval_every", VALUE_WHOLE, AT(train.eval_every), "250", CLASS_RUN, "steps between evaluations; 0: never",
      .low = 0, .high = WHOLE_MAX},
-    {"train.eval_batches", VALUE_WHOLE, AT(train.eval_batches), "20", CLASS_RUN, "micro-batches of an evaluation; 0: all that the text gives", .low = 0, .high = WHOLE_MAX},
+    {"train.eval_batches", VALUE_WHOLE, AT(train.eval_batches), "20", CLASS_RUN,
+     "micro-batches of an evaluation; 0: all that the text gives", .low = 0, .high = WHOLE_MAX},
 
     {"dist.zero", VALUE_WHOLE, AT(dist.zero), "0", CLASS_RUN, "ZeRO stage: what ranks shard (0: nothing)", .low = 0,
      .high = 0},
