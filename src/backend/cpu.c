@@ -138,7 +138,7 @@ static int load(struct exec *exec, struct store *store) {
     TRY(arena_new((void **)&exec->scratch, exec->scratch_bytes, "scratch"));
     TRY(place_buffers(exec, store));
     TRY(prepare_messages(exec));
-    if (exec->poison)
+    if (exec->poison && exec->arena)
         memset(exec->arena + plan->persistent_bytes, 0xff, (size_t)(plan->arena_bytes - plan->persistent_bytes));
     return prepare_ops(exec);
 }
@@ -194,6 +194,7 @@ static int cpu_copy(struct exec *exec, int buf, int64_t offset, void *host, int6
                     enum copy_direction direction) {
     if (offset < 0 || offset + bytes > buf_bytes(&exec->plan->bufs[buf]))
         return fail(STATUS_FAILED, "backend cpu: copy beyond buffer %s", exec->plan->bufs[buf].name);
+    if (!bytes) return 0; /* an empty buffer may have no memory */
     char *device = (char *)exec->data[buf] + offset;
     if (direction == COPY_TO_DEVICE)
         memcpy(device, host, (size_t)bytes);
