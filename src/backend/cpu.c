@@ -116,14 +116,14 @@ static void cpu_unload(struct exec *exec) {
     free(exec);
 }
 
-/* OMP_NUM_THREADS decides. Without it a rank takes the cores that the launcher bound it to, or its share of the machine:
- * more threads than cores would wait for each other. The bits do not depend on it. */
+/* OMP_NUM_THREADS decides. Without it, a rank that is not alone on its host takes the cores that the launcher bound it to,
+ * or its share of the machine: more threads than cores would wait for each other. The bits do not depend on it. */
 static void choose_threads(const struct comm *comm) {
-    if (getenv("OMP_NUM_THREADS")) return;
+    if (comm->local_size == 1 || getenv("OMP_NUM_THREADS")) return;
     cpu_set_t bound;
     long online = sysconf(_SC_NPROCESSORS_ONLN), mine = online;
     if (!sched_getaffinity(0, sizeof bound, &bound)) mine = CPU_COUNT(&bound);
-    if (mine == online && comm->local_size > 1) mine /= comm->local_size;
+    if (mine == online) mine /= comm->local_size;
     omp_set_num_threads(mine > 0 ? (int)mine : 1);
 }
 
@@ -133,7 +133,8 @@ static int load(struct exec *exec, struct store *store) {
     exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
     exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
     if (!exec->data || !exec->args) return fail(STATUS_FAILED, "backend cpu: out of memory");
-    exec->scratch_bytes = plan->scratch_bytes * omp_get_max_threads();
+    exec->threads = omp_get_max_threads();
+    exec->scratch_bytes = plan->scratch_bytes * exec->threads;
     TRY(arena_new((void **)&exec->arena, plan->arena_bytes, "arena"));
     TRY(arena_new((void **)&exec->scratch, exec->scratch_bytes, "scratch"));
     TRY(place_buffers(exec, store));
@@ -172,6 +173,7 @@ static void poison_dead(struct exec *exec, const struct op *op, int at) {
 static int cpu_run(struct exec *exec, enum segment segment) {
     const struct plan *plan = exec->plan;
     int type = plan->bufs[plan->flat_params].type == DTYPE_F64;
+    if (omp_get_max_threads() > exec->threads) omp_set_num_threads(exec->threads); /* no scratch for more */
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
         const struct op *op = &plan->ops[i];
         kernel *compute = kernels[op->kind][type];

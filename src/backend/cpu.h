@@ -9,6 +9,7 @@ struct exec {
     struct comm *comm;
     char *arena, *scratch;
     int64_t scratch_bytes;    /* of all threads together */
+    int threads;              /* that there is scratch for */
     void **data;              /* where each buffer is */
     struct kernel_args *args; /* what each op's kernel is given, made at load */
     int poison;
