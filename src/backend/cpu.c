@@ -119,7 +119,7 @@ static void cpu_unload(struct exec *exec) {
 /* OMP_NUM_THREADS decides. Without it, a rank that is not alone on its host takes the cores that the launcher bound it to,
  * or its share of the machine: more threads than cores would wait for each other. The bits do not depend on it. */
 static void choose_threads(const struct comm *comm) {
-    if (comm->local_size == 1 || getenv("OMP_NUM_THREADS")) return;
+    if (comm->local_size <= 1 || getenv("OMP_NUM_THREADS")) return;
     cpu_set_t bound;
     long online = sysconf(_SC_NPROCESSORS_ONLN), mine = online;
     if (!sched_getaffinity(0, sizeof bound, &bound)) mine = CPU_COUNT(&bound);
