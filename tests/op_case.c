@@ -34,9 +34,8 @@ int case_input(struct builder *b, const char *name, int64_t rows, int64_t cols, 
 }
 
 struct op case_op(const struct builder *b, enum op_kind kind) {
-    struct op op = {.kind = kind, .segment = b->segment};
-    for (int i = 0; i < MAX_OUT; i++) op.out[i] = NONE;
-    for (int i = 0; i < MAX_IN; i++) op.in[i] = NONE;
+    struct op op = plan_new_op(kind);
+    op.segment = b->segment;
     op.attr.batch = b->batch;
     op.attr.time = b->time;
     op.attr.micro_batches = b->plan->micro_batches;

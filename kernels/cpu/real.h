@@ -35,13 +35,12 @@ typedef float real;
 #undef OP
 
 enum {
-    ATTENTION_TILE = 64, /* queries whose scores are held at once */
-    BLOCK = 4096,        /* elements that a thread takes at a time in loops over elements */
-    SMALL = 16384,       /* loops over fewer elements are not worth waking threads for */
-    ROW_PART = 1024,     /* elements of a row that are added in `real`; such sums are then added in double */
-    COLUMN_BLOCK = 64,   /* columns that a thread takes at a time when rows are summed */
-    ROW_GROUP = 64,      /* rows that are added up before their sum joins the total */
-    DRAWS = 64,          /* dropout: elements that are drawn at a time */
+    BLOCK = 4096,      /* elements that a thread takes at a time in loops over elements */
+    SMALL = 16384,     /* loops over fewer elements are not worth waking threads for */
+    ROW_PART = 1024,   /* elements of a row that are added in `real`; such sums are then added in double */
+    COLUMN_BLOCK = 64, /* columns that a thread takes at a time when rows are summed */
+    ROW_GROUP = 64,    /* rows that are added up before their sum joins the total */
+    DRAWS = 64,        /* dropout: elements that are drawn at a time */
 };
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -38,10 +38,10 @@ static void run_program(const struct kernel_args *a, int64_t offset, int64_t cou
         int code = attr->program[i];
         if (code >= 0) {
             stack[depth++] = staging + code * piece + offset;
-        } else if (code == -2) {
+        } else if (code == TREE_OWN) {
             stack[depth++] = grads;
-        } else if (code <= -3) {
-            stack[depth++] = held + (-3 - code) * n + attr->begin + offset;
+        } else if (code <= TREE_HELD) {
+            stack[depth++] = held + (TREE_HELD - code) * n + attr->begin + offset;
         } else {
             const real *right = stack[--depth], *left = stack[depth - 1];
             real *sum = room[depth - 1];

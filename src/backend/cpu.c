@@ -6,11 +6,11 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "plan/tree.h"
 
 typedef void kernel(const struct kernel_args *args);
@@ -210,12 +210,6 @@ static void cpu_free_store(struct store *store) {
     store->count = 0;
 }
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* The best of a few products of 1024 x 1024 floats: what 'mfu' is measured against. */
 static double cpu_peak_flops(void) {
     enum { N = 1024 };
@@ -224,9 +218,9 @@ static double cpu_peak_flops(void) {
     if (arena_new((void **)&m, 3ll * N * N * (int64_t)sizeof *m, "matrix ceiling")) return 0;
     for (int i = 0; i < 2 * N * N; i++) m[i] = (float)(i % 7) - 3.0f;
     for (int run = 0; run < 4; run++) {
-        double begin = seconds();
+        double begin = clock_seconds();
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, N, N, N, 1, m, N, m + N * N, N, 0, m + 2 * N * N, N);
-        double rate = 2.0 * N * N * N / (seconds() - begin);
+        double rate = 2.0 * N * N * N / (clock_seconds() - begin);
         if (rate > best) best = rate;
     }
     arena_free(m, 3ll * N * N * (int64_t)sizeof *m);

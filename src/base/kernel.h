@@ -15,8 +15,12 @@ enum {
     MAX_RANK = 4,
     MAX_OUT = 3,
     MAX_IN = 7,
-    CHUNK = 65536, /* elements: the grain of everything that is summed or sharded over the flat parameter space */
+    CHUNK = 65536,       /* elements: the grain of everything that is summed or sharded over the flat parameter space */
+    ATTENTION_TILE = 64, /* queries whose scores a thread holds at once: rules size scratch by it */
 };
+
+/* Codes of the sum that tree_finish computes, in reverse Polish notation; see plan/tree.h, which makes it. */
+enum { TREE_ADD = -1, TREE_OWN = -2, TREE_HELD = -3 };
 
 /* One operand. Dimensions beyond the rank are 1. `data` is NULL where an optional operand is left out. */
 struct view {

@@ -12,9 +12,9 @@ int grad_of(const struct grad_context *context, int value) {
 }
 
 struct op grad_op(enum op_kind kind, const struct op *forward) {
-    struct op op = {.kind = kind, .segment = forward->segment, .attr = forward->attr};
-    for (int i = 0; i < MAX_OUT; i++) op.out[i] = NONE;
-    for (int i = 0; i < MAX_IN; i++) op.in[i] = NONE;
+    struct op op = plan_new_op(kind);
+    op.segment = forward->segment;
+    op.attr = forward->attr;
     return op;
 }
 
@@ -31,7 +31,9 @@ static int new_grad(struct plan *plan, int value, int *grad) {
 int grad_pass(struct grad_context *context, int value, int grad) {
     int before = context->grad[value];
     if (before != NONE) {
-        struct op add = {.kind = OP_add, .in = {before, grad, NONE, NONE, NONE, NONE, NONE}, .out = {NONE, NONE, NONE}};
+        struct op add = plan_new_op(OP_add);
+        add.in[0] = before;
+        add.in[1] = grad;
         TRY(new_grad(context->plan, value, &add.out[0]));
         TRY(plan_add_op(context->plan, &add));
         grad = add.out[0];

@@ -73,8 +73,8 @@ static int emit_segment(struct builder *b, enum segment segment, int batch, int 
 static int add_loss_seed(struct plan *plan, int *loss, int *dloss) {
     int64_t two = 2;
     TRY(add_buf(plan, "d.loss.clamped", BUF_ACT, DTYPE_F64, 1, &two, dloss));
-    struct op seed = {.kind = OP_loss_seed, .out = {*dloss, NONE, NONE}};
-    for (int i = 0; i < MAX_IN; i++) seed.in[i] = NONE;
+    struct op seed = plan_new_op(OP_loss_seed);
+    seed.out[0] = *dloss;
     *loss = plan_find(plan, "loss.clamped");
     if (*loss == NONE) return fail(STATUS_FAILED, "the model description does not end in emit_head()");
     return plan_add_op(plan, &seed);

@@ -71,9 +71,8 @@ int emit_op(struct builder *b, struct op *op, const char *name, unsigned create)
 
 /* An op with all operands left out and the shape of the micro-batch filled in. */
 static struct op new_op(const struct builder *b, enum op_kind kind) {
-    struct op op = {.kind = kind, .segment = b->segment};
-    for (int i = 0; i < MAX_OUT; i++) op.out[i] = NONE;
-    for (int i = 0; i < MAX_IN; i++) op.in[i] = NONE;
+    struct op op = plan_new_op(kind);
+    op.segment = b->segment;
     op.attr.batch = b->batch;
     op.attr.time = b->time;
     op.attr.micro_batches = b->plan->micro_batches;

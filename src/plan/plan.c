@@ -70,6 +70,13 @@ int plan_add_buf(struct plan *plan, const struct buf *buf, int *id) {
     return 0;
 }
 
+struct op plan_new_op(enum op_kind kind) {
+    struct op op = {.kind = kind};
+    for (int i = 0; i < MAX_OUT; i++) op.out[i] = NONE;
+    for (int i = 0; i < MAX_IN; i++) op.in[i] = NONE;
+    return op;
+}
+
 int plan_add_op(struct plan *plan, const struct op *op) {
     TRY(grow((void **)&plan->ops, plan->n_ops, &plan->cap_ops, sizeof *plan->ops));
     plan->ops[plan->n_ops++] = *op;

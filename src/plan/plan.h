@@ -165,7 +165,8 @@ int buf_root(const struct plan *plan, int buf, int64_t *offset); /* resolves ali
 int plan_find(const struct plan *plan, const char *name);        /* a buffer by name, or NONE */
 const char *segment_name(enum segment segment);
 
-/* For passes and builders: append; a message names what is full. */
+/* For passes and builders. An op with every operand left out; append a buffer, an op. */
+struct op plan_new_op(enum op_kind kind);
 int plan_add_buf(struct plan *plan, const struct buf *buf, int *id);
 int plan_add_op(struct plan *plan, const struct op *op);
 

@@ -8,15 +8,8 @@
 #include "base/check.h"
 #include "plan/tree.h"
 
-static struct op new_op(enum op_kind kind) {
-    struct op op = {.kind = kind};
-    for (int i = 0; i < MAX_OUT; i++) op.out[i] = NONE;
-    for (int i = 0; i < MAX_IN; i++) op.in[i] = NONE;
-    return op;
-}
-
 static int add_fold(struct plan *plan, int last) {
-    struct op op = new_op(OP_fold);
+    struct op op = plan_new_op(OP_fold);
     op.out[0] = plan->flat_grads;
     op.out[1] = plan->held_sums;
     op.attr.end = last;
@@ -39,7 +32,7 @@ static int add_bucket(struct plan *plan, int64_t begin, int64_t end, const int *
     int rank = plan->request.rank, ranks = plan->request.ranks;
     int64_t piece_begin, piece_end;
     tree_piece(begin, end, ranks, rank, &piece_begin, &piece_end);
-    struct op exchange = new_op(OP_exchange);
+    struct op exchange = plan_new_op(OP_exchange);
     exchange.in[0] = plan->flat_grads;
     exchange.in[1] = plan->held_sums;
     exchange.attr.begin = begin;
@@ -53,7 +46,7 @@ static int add_bucket(struct plan *plan, int64_t begin, int64_t end, const int *
     }
     TRY(plan_add_op(plan, &exchange));
     if (piece_end > piece_begin) {
-        struct op finish = new_op(OP_tree_finish);
+        struct op finish = plan_new_op(OP_tree_finish);
         finish.out[0] = plan->flat_grads;
         finish.in[0] = exchange.out[0];
         finish.in[1] = plan->held_sums;
@@ -63,7 +56,7 @@ static int add_bucket(struct plan *plan, int64_t begin, int64_t end, const int *
         finish.attr.program_length = length;
         TRY(plan_add_op(plan, &finish));
     }
-    struct op gather = new_op(OP_gather_grads);
+    struct op gather = plan_new_op(OP_gather_grads);
     gather.out[0] = plan->flat_grads;
     gather.attr.begin = begin;
     gather.attr.end = end;
@@ -80,7 +73,7 @@ static int add_exchange(struct plan *plan, const struct config *config) {
         int64_t end = begin + bucket < plan->flat_elems ? begin + bucket : plan->flat_elems;
         TRY(add_bucket(plan, begin, end, program, length));
     }
-    struct op losses = new_op(OP_gather_losses);
+    struct op losses = plan_new_op(OP_gather_losses);
     losses.out[0] = plan->slot_losses;
     return plan_add_op(plan, &losses);
 }

@@ -1,7 +1,5 @@
 #include "plan/tree.h"
 
-#include "base/kernel.h"
-
 int tree_split(int a, int b) {
     int half = 1;
     while (half * 2 < b - a) half *= 2;

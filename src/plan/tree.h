@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "base/kernel.h"
+
 struct tree_node {
     int a, b; /* leaves [a, b) */
 };
@@ -40,7 +42,6 @@ int tree_max_held(int slots, int lo, int hi);
  *   TREE_OWN    push this rank's last node, which is in grads
  *   code <= TREE_HELD   push held row TREE_HELD - code
  * Writes at most `capacity` codes; returns the length, or -1 when it does not fit. */
-enum { TREE_ADD = -1, TREE_OWN = -2, TREE_HELD = -3 };
 int tree_program(int slots, int ranks, int rank, int *program, int capacity);
 
 /* The nodes that all other ranks send to `rank`. */

@@ -10,15 +10,16 @@ int plan_update(struct plan *plan, const struct config *config) {
     TRY(plan_add_buf(plan, &partial, &partial_id));
     plan_begin_segment(plan, SEG_UPDATE);
 
-    struct op squares = {.kind = OP_sum_squares, .out = {partial_id, NONE, NONE}};
-    struct op clip = {.kind = OP_clip, .out = {NONE, NONE, NONE}};
-    struct op adamw = {.kind = OP_adamw, .out = {plan->flat_params, plan->flat_m, plan->flat_v}};
-    for (int i = 0; i < MAX_IN; i++) squares.in[i] = clip.in[i] = adamw.in[i] = NONE;
+    struct op squares = plan_new_op(OP_sum_squares), clip = plan_new_op(OP_clip), adamw = plan_new_op(OP_adamw);
+    squares.out[0] = partial_id;
     squares.in[0] = plan->flat_grads;
     clip.in[0] = partial_id;
     clip.in[1] = plan->slot_losses;
     clip.attr.max_norm = config->train.clip;
     adamw.in[0] = plan->flat_grads;
+    adamw.out[0] = plan->flat_params;
+    adamw.out[1] = plan->flat_m;
+    adamw.out[2] = plan->flat_v;
     adamw.attr.beta1 = config->train.betas[0];
     adamw.attr.beta2 = config->train.betas[1];
     adamw.attr.eps = config->train.eps;

@@ -1,16 +1,10 @@
 /* The training loop. All ranks walk it in step: what one rank alone knows (a signal) is agreed on before it is acted on. */
 #include <math.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "train/trainer.h"
-
-double monotonic_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int evaluate(struct trainer *t, double *loss) {
     int64_t tokens;
@@ -79,7 +73,7 @@ int train_run(const struct config *config, struct comm *comm, const struct train
     signals_install();
     int status = trainer_open(&t, config, comm, options);
     if (!status) {
-        t.started = monotonic_seconds();
+        t.started = clock_seconds();
         progress_start(&t);
         status = loop(&t);
         if (status == STATUS_STOPPED) {

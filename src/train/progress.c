@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "train/trainer.h"
 
@@ -42,7 +43,7 @@ void progress_start(const struct trainer *t) {
 /* The last part of both forms: validation loss and the floor that it falls towards. */
 static void describe(const struct trainer *t, const struct step_report *r, char *text, size_t size) {
     char rate[32], left[32];
-    double done = (double)(r->step + 1 - t->start_step), elapsed = monotonic_seconds() - t->started;
+    double done = (double)(r->step + 1 - t->start_step), elapsed = clock_seconds() - t->started;
     format_rate(r->tok_per_s, rate);
     format_time(elapsed / done * (double)(t->config->train.steps - r->step - 1), left);
     snprintf(text, size, "loss %.4f  norm %.3f  lr %.2e  %s tok/s  %s left%s", r->loss, r->grad_norm, r->lr, rate, left,
@@ -83,7 +84,7 @@ void progress_step(const struct trainer *t, const struct step_report *r) {
 
 void progress_end(const struct trainer *t, int status) {
     char took[32];
-    format_time(monotonic_seconds() - t->started, took);
+    format_time(clock_seconds() - t->started, took);
     log_bar("");
     if (status == STATUS_STOPPED)
         log_line("stopped by %s at step %lld; the state is saved: go on with 'lockstep train --resume %s'",

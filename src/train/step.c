@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "plan/tree.h"
 #include "train/trainer.h"
 
@@ -37,7 +38,7 @@ static double step_loss(const struct trainer *t) {
 int trainer_step(struct trainer *t, struct step_report *report) {
     struct run *run = &t->run;
     const struct plan *plan = run->plan;
-    double begin = monotonic_seconds();
+    double begin = clock_seconds();
     run->block.step = (uint32_t)t->step;
     run->block.adam_step = t->adam_step;
     run->block.lr = train_learning_rate(&t->config->train, t->step);
@@ -57,7 +58,7 @@ int trainer_step(struct trainer *t, struct step_report *report) {
     report->lr = run->block.lr;
     report->grad_norm = run->block.grad_norm;
     report->skipped = run->block.skip;
-    report->time_s = monotonic_seconds() - begin;
+    report->time_s = clock_seconds() - begin;
     report->tok_per_s = tokens / report->time_s;
     report->mfu = t->peak_flops > 0 ? report->tok_per_s * flops / t->peak_flops : 0;
     return 0;

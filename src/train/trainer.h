@@ -35,8 +35,6 @@ struct trainer {
     double val_loss;    /* the newest; NaN: none yet */
 };
 
-double monotonic_seconds(void);
-
 /* signals.c: SIGINT, SIGTERM and SIGUSR1 ask for a stop; a second SIGINT ends the process at once. */
 extern volatile sig_atomic_t stop_signal; /* 0, or the signal's number */
 void signals_install(void);

@@ -1,6 +1,6 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Every command does what its help says, and prints what scripts rely on.
-# shellcheck source=lib.sh disable=SC1091
+# shellcheck source=tests/cli/lib.sh disable=SC1091
 source "$(dirname "$0")/lib.sh"
 
 say "help of the program and of every command, with examples"
@@ -8,18 +8,18 @@ expect 0 "$LOCKSTEP" --help
 same "--help and help" "$(cat "$OUT")" "$("$LOCKSTEP" help)"
 read -ra commands <<<"$(awk '/^  lockstep [a-z]+ / { print $2 }' "$OUT" | tr '\n' ' ')"
 for command in train eval generate data ckpt plan; do
-  [[ " ${commands[*]} " == *" $command "* ]] || die "lockstep --help does not list $command"
+    [[ " ${commands[*]} " == *" $command "* ]] || die "lockstep --help does not list $command"
 done
 for command in "${commands[@]}"; do
-  expect 0 "$LOCKSTEP" "$command" --help
-  prints '^Examples?:' "an example"
-  prints "lockstep $command" "how $command is written"
-  [[ ! -s $ERR ]] || die "help belongs on standard output"
+    expect 0 "$LOCKSTEP" "$command" --help
+    prints '^Examples?:' "an example"
+    prints "lockstep $command" "how $command is written"
+    [[ ! -s $ERR ]] || die "help belongs on standard output"
 done
 for command in "ckpt ls" "ckpt show" "ckpt verify" "ckpt hash" "data make" "data show"; do
-  read -ra words <<<"$command"
-  expect 0 "$LOCKSTEP" "${words[@]}" --help
-  prints '^Examples?:' "an example"
+    read -ra words <<<"$command"
+    expect 0 "$LOCKSTEP" "${words[@]}" --help
+    prints '^Examples?:' "an example"
 done
 
 say "--version names the libraries and backends"
@@ -46,7 +46,7 @@ prints "^one.txt: $(wc -c <one.txt) bytes.*, $(wc -l <one.txt) lines, [0-9]+ dis
 same "the information that make and show print" "$made" "$(grep '^information' "$OUT")"
 printf 'no story\n' >plain.txt
 expect 0 "$LOCKSTEP" data show plain.txt
-prints '^plain.txt: 9 bytes.*, 1 lines, 7 distinct bytes$'
+prints '^plain.txt: 9 bytes.*, 1 lines, 8 distinct bytes$'
 ! grep -q information "$OUT" || die "a text that the grammar did not make has no known information"
 
 say "train --help-config lists every key"
@@ -54,14 +54,14 @@ tiny_config tiny.yaml
 expect 0 "$LOCKSTEP" train tiny.yaml
 awk '{ depth = match($0, /[^ ]/) / 2 - 0.5; key = $1; sub(/:.*/, "", key); section[depth] = key }
      NF > 1 { name = section[0]; for (i = 1; i <= depth; i++) name = name "." section[i]; print name }' \
-  runs/tiny/config.yaml | sort >keys
+    runs/tiny/config.yaml | sort >keys
 for key in name runs_dir backend model.width model.dropout.attention data.train train.micro_batches_per_slot dist.zero \
-  ckpt.keep guard.max_skipped; do
-  grep -qx "$key" keys || die "config.yaml of a run has no key $key"
+    ckpt.keep guard.max_skipped; do
+    grep -qx "$key" keys || die "config.yaml of a run has no key $key"
 done
 expect 0 "$LOCKSTEP" train --help-config
 same "the keys of config.yaml and of --help-config" "$(cat keys)" \
-  "$(awk 'NR > 1 && /^[a-z]/ { print $1 }' "$OUT" | sort)"
+    "$(awk 'NR > 1 && /^[a-z]/ { print $1 }' "$OUT" | sort)"
 prints '^train.lr +a number, above 0, up to 10 +0\.001 +' "type, range and default of train.lr"
 prints '^model.width .*\[architecture\]$' "that model.width is architecture"
 
@@ -75,20 +75,20 @@ value="\"val_loss\": $number, \"val_loss_hex\": $hex"
 lines() { grep -Ec -- "^\{$1\}\$" runs/tiny/metrics.jsonl; }
 same "lines of steps" "$(lines "$line(, $value)?")" 4
 same "lines with a validation loss" "$(lines "$line, $value")" 1
-same "the line after the last step" "$(tail -n 1 runs/tiny/metrics.jsonl | grep -Ec "^\{\"step\": 4, \"tokens\": 1024, $value\}\$")" 1
+same "lines after the last step" "$(lines "\"step\": 4, \"tokens\": 1024, $value")" 1
 same "lines in all" "$(wc -l <runs/tiny/metrics.jsonl)" 5
 same "the numbers of the steps" "$(grep -Eo '^\{"step": [0-9]+' runs/tiny/metrics.jsonl | tr -dc '0-9')" 01234
 if command -v python3 >/dev/null; then
-  while read -r object; do
-    echo "$object" | python3 -m json.tool >/dev/null || die "this line of metrics is not JSON: $object"
-  done <runs/tiny/metrics.jsonl
+    while read -r object; do
+        echo "$object" | python3 -m json.tool >/dev/null || die "this line of metrics is not JSON: $object"
+    done <runs/tiny/metrics.jsonl
 else
-  skip "metrics through a JSON parser: there is no python3"
+    skip "metrics through a JSON parser: there is no python3"
 fi
 
 say "a run's folder, and its config read again"
 for file in config.yaml metrics.jsonl log.txt ckpt/step-00000002 ckpt/step-00000004; do
-  [[ -e runs/tiny/$file ]] || die "runs/tiny/$file is not there"
+    [[ -e runs/tiny/$file ]] || die "runs/tiny/$file is not there"
 done
 grep -q '^done: 4 steps' runs/tiny/log.txt || die "log.txt does not tell the end of the run"
 expect 0 "$LOCKSTEP" train runs/tiny/config.yaml --run copy
@@ -97,7 +97,7 @@ same "config.yaml but for the name" "$(grep -v '^name:' runs/tiny/config.yaml)" 
 
 say "ckpt ls, show, verify, hash"
 expect 0 "$LOCKSTEP" ckpt ls runs/tiny
-same "lines of ckpt ls" "$(grep -Ec '^step-0000000(2|4) +step [24] .* 1 rank .* whole$' "$OUT")" 2
+same "lines of ckpt ls" "$(grep -Ec '^step-0000000(2|4) .* 1 rank .* whole$' "$OUT")" 2
 expect 0 "$LOCKSTEP" ckpt ls runs/tiny/ckpt
 expect 0 "$LOCKSTEP" ckpt show runs/tiny
 prints '^runs/tiny/ckpt/step-00000004$' "which checkpoint it is"
@@ -130,14 +130,14 @@ prints '^micro_next:'
 expect 0 "$LOCKSTEP" plan tiny.yaml --explain --generate
 prints '^decode:'
 expect 0 "$LOCKSTEP" plan tiny.yaml --json
-total=$(grep -Eo '"total": [0-9]+' "$OUT" | tr -dc '0-9')
+total=$(sed -nE 's/.*"total":[[:space:]]*([0-9]+).*/\1/p' "$OUT")
 same "the bytes that plan foresees and that metrics report" "$total" \
-  "$(sed -nE '1s/.*"peak_bytes": ([0-9]+).*/\1/p' runs/tiny/metrics.jsonl)"
+    "$(sed -nE '1s/.*"peak_bytes": ([0-9]+).*/\1/p' runs/tiny/metrics.jsonl)"
 if command -v python3 >/dev/null; then
-  cp "$OUT" plan.json
-  expect 0 python3 -m json.tool plan.json
+    cp "$OUT" plan.json
+    expect 0 python3 -m json.tool plan.json
 else
-  skip "plan --json through a JSON parser: there is no python3"
+    skip "plan --json through a JSON parser: there is no python3"
 fi
 
 say "eval prints the loss and its floor; over the same batches it is the loss of the run"
@@ -145,7 +145,8 @@ expect 0 "$LOCKSTEP" eval runs/tiny --data val
 prints '^loss +[0-9.]+ nats a token'
 prints '^floor +[0-9.]+ nats a token'
 expect 0 "$LOCKSTEP" eval runs/tiny --batches 4
-prints "$(tail -n 1 runs/tiny/metrics.jsonl | grep -Eo '0x[0-9a-f.]+p[-+][0-9]+')\$" "the bits of val_loss after the last step"
+same "the bits of the loss from eval and from training" "$(awk '$1 == "loss" { print $NF }' "$OUT")" \
+    "$(tail -n 1 runs/tiny/metrics.jsonl | sed -E 's/.*"val_loss_hex": "([^"]+)".*/\1/')"
 expect 0 "$LOCKSTEP" eval runs/tiny --data one.txt
 prints "^text +one.txt\$"
 prints "^tokens +$(($(wc -c <one.txt) - 1))\$"
@@ -168,12 +169,12 @@ steps=$(grep -Ec '^step [0-9]+/100  loss [0-9.]+  norm [0-9.]+  lr [0-9.e+-]+  [
 ((steps >= 15 && steps <= 25)) || die "100 steps gave $steps lines, not some twenty"
 ! grep -q $'[\r\033]' "$ERR" || die "plain lines hold control characters"
 if script --version 2>/dev/null | grep -q util-linux; then
-  expect 0 script -qec "'$LOCKSTEP' train tiny.yaml --run bar --set train.steps=100" /dev/null
-  tr '\r' '\n' <"$OUT" | grep -Eq '\[#{24}\] 100/100  loss [0-9.]+ .* tok/s  0:00 left' || die "there is no full bar"
-  tr '\r' '\n' <"$OUT" | grep -Eq '\[#{12}\.{12}\] 50/100 ' || die "there is no bar in the middle of the run"
-  ! grep -q $'[\r\033]' runs/bar/log.txt || die "log.txt holds the bar"
+    expect 0 script -qec "'$LOCKSTEP' train tiny.yaml --run bar --set train.steps=100" /dev/null
+    tr '\r' '\n' <"$OUT" | grep -Eq '\[#{24}\] 100/100  loss [0-9.]+ .* tok/s  0:00 left' || die "there is no full bar"
+    tr '\r' '\n' <"$OUT" | grep -Eq '\[#{12}\.{12}\] 50/100 ' || die "there is no bar in the middle of the run"
+    ! grep -q $'[\r\033]' runs/bar/log.txt || die "log.txt holds the bar"
 else
-  skip "the bar: there is no util-linux script to make a terminal with"
+    skip "the bar: there is no util-linux script to make a terminal with"
 fi
 
 echo "commands: all checks hold"

@@ -1,7 +1,7 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Nothing is lost: a run that was stopped or killed and resumed, also on another number of ranks, gives the bits of a run
 # that never stopped.
-# shellcheck source=lib.sh disable=SC1091
+# shellcheck source=tests/cli/lib.sh disable=SC1091
 source "$(dirname "$0")/lib.sh"
 need_ranks
 
@@ -16,36 +16,37 @@ YAML
 
 # start RUN COMMAND...: in the background, as $job.
 start() {
-  local run=$1
-  shift
-  LAST="$*"
-  "$@" >"$OUT" 2>"$ERR" </dev/null &
-  job=$!
-  background+=("$job")
-  watched=$run
+    local run=$1
+    shift
+    # shellcheck disable=SC2034 # lib.sh shows it
+    LAST="$*"
+    "$@" >"$OUT" 2>"$ERR" </dev/null &
+    job=$!
+    background+=("$job")
+    watched=$run
 }
 
 # after_step N: waits until the run in the background has reported that step.
 after_step() {
-  local tries=0
-  until grep -q "^{\"step\": $1," "runs/$watched/metrics.jsonl" 2>/dev/null; do
-    kill -0 "$job" 2>/dev/null || die "$watched ended before step $1"
-    ((++tries < 6000)) || die "$watched has not reached step $1 in 60 s"
-    sleep 0.01
-  done
+    local tries=0
+    until grep -q "^{\"step\": $1," "runs/$watched/metrics.jsonl" 2>/dev/null; do
+        kill -0 "$job" 2>/dev/null || die "$watched ended before step $1"
+        ((++tries < 6000)) || die "$watched has not reached step $1 in 60 s"
+        sleep 0.01
+    done
 }
 
 # ends: waits for the run in the background; its exit status is in $status. The shell's word about a kill is not news.
 ends() {
-  status=0
-  { wait "$job"; } 2>/dev/null || status=$?
+    status=0
+    { wait "$job"; } 2>/dev/null || status=$?
 }
 
 # stop SIGNAL STATUS
 stop() {
-  kill -s "$1" "$job" || die "$watched is gone before it could be sent SIG$1"
-  ends
-  [[ $status == "$2" ]] || die "after SIG$1 $watched ends with status $status, not $2"
+    kill -s "$1" "$job" || die "$watched is gone before it could be sent SIG$1"
+    ends
+    [[ $status == "$2" ]] || die "after SIG$1 $watched ends with status $status, not $2"
 }
 
 # step_of RUN: the step of its newest checkpoint.
@@ -53,19 +54,19 @@ step_of() { "$LOCKSTEP" ckpt show "$1" | awk '$1 == "step" { print $2 }'; }
 
 # stopped RUN: it has saved the step that it stopped at, in the middle of the run.
 stopped() {
-  local step
-  step=$(step_of "runs/$1")
-  ((step > 0 && step < 20)) || die "$1 was stopped at step '$step', which is not in its middle"
-  [[ $(wc -l <"runs/$1/metrics.jsonl") == "$step" ]] || die "$1 saved step $step, but its metrics end elsewhere"
-  expect 0 "$LOCKSTEP" ckpt verify "runs/$1"
+    local step
+    step=$(step_of "runs/$1")
+    ((step > 0 && step < 20)) || die "$1 was stopped at step '$step', which is not in its middle"
+    [[ $(wc -l <"runs/$1/metrics.jsonl") == "$step" ]] || die "$1 saved step $step, but its metrics end elsewhere"
+    expect 0 "$LOCKSTEP" ckpt verify "runs/$1"
 }
 
 # clean RUN: only checkpoints are left in the folder of checkpoints.
 clean() {
-  local entry
-  for entry in "runs/$1"/ckpt/*; do
-    [[ ${entry##*/} =~ ^step-[0-9]{8}$ ]] || die "$entry is left over"
-  done
+    local entry
+    for entry in "runs/$1"/ckpt/*; do
+        [[ ${entry##*/} =~ ^step-[0-9]{8}$ ]] || die "$entry is left over"
+    done
 }
 
 say "a run that never stops"
@@ -75,17 +76,17 @@ expect 0 "$LOCKSTEP" train run.yaml
 clean straight
 
 for signal in TERM INT USR1; do
-  say "stopped by SIG$signal, then resumed"
-  start "$signal" "$LOCKSTEP" train run.yaml --run "$signal"
-  after_step 6
-  stop "$signal" 75
-  tells "stopped by .* at step [0-9]+; the state is saved: go on with 'lockstep train --resume runs/$signal'"
-  stopped "$signal"
-  cp -r "runs/$signal" "runs/$signal-stopped"
-  expect 0 "$LOCKSTEP" train --resume "runs/$signal"
-  tells "^resumed at step $(step_of "runs/$signal-stopped")\$"
-  same_run runs/straight "runs/$signal"
-  clean "$signal"
+    say "stopped by SIG$signal, then resumed"
+    start "$signal" "$LOCKSTEP" train run.yaml --run "$signal"
+    after_step 6
+    stop "$signal" 75
+    tells "stopped by .* at step [0-9]+; the state is saved: go on with 'lockstep train --resume runs/$signal'"
+    stopped "$signal"
+    cp -r "runs/$signal" "runs/$signal-stopped"
+    expect 0 "$LOCKSTEP" train --resume "runs/$signal"
+    tells "^resumed at step $(step_of "runs/$signal-stopped")\$"
+    same_run runs/straight "runs/$signal"
+    clean "$signal"
 done
 
 say "stopped once more, after a resume"
@@ -99,24 +100,31 @@ same_run runs/straight runs/twice
 
 # killed RUN STEP:SECONDS...: kills the run so long after each of these steps, and resumes it each time, to its end.
 killed() {
-  local run=$1 moment
-  shift
-  for moment in "$@"; do
-    after_step "${moment%:*}"
-    sleep "${moment#*:}"
-    stop KILL 137
-    start "$run" "$LOCKSTEP" train --resume "runs/$run"
-  done
-  ends
-  [[ $status == 0 ]] || die "the last resume ends with status $status"
-  same_run runs/straight "runs/$run"
-  clean "$run"
+    local run=$1 moment
+    shift
+    for moment in "$@"; do
+        after_step "${moment%:*}"
+        sleep "${moment#*:}"
+        stop KILL 137
+        start "$run" "$LOCKSTEP" train --resume "runs/$run"
+    done
+    ends
+    [[ $status == 0 ]] || die "the last resume ends with status $status"
+    same_run runs/straight "runs/$run"
+    clean "$run"
 }
 
 say "killed three times, at no convenient moment"
 start killed "$LOCKSTEP" train run.yaml --run killed
 killed killed 6:0.01 9:0.03 13:0.02
 tells '^resumed at step (10|15)$'
+
+say "killed before the first checkpoint: begins again"
+start unsaved "$LOCKSTEP" train run.yaml --run unsaved --set ckpt.every=0
+after_step 3
+stop KILL 137
+expect 0 "$LOCKSTEP" train --resume runs/unsaved
+same_run runs/straight runs/unsaved
 
 say "killed again and again while each step is saved"
 start saving "$LOCKSTEP" train run.yaml --run saving --set ckpt.every=1 --set ckpt.keep=2
@@ -126,7 +134,7 @@ say "metrics that reach beyond the checkpoint and end in half a line"
 cp -r runs/TERM-stopped runs/torn
 step=$(step_of runs/torn)
 for beyond in 0 1 2; do
-  echo "{\"step\": $((step + beyond)), \"loss\": 1, \"loss_hex\": \"0x1p+0\", \"skipped\": false}"
+    echo "{\"step\": $((step + beyond)), \"loss\": 1, \"loss_hex\": \"0x1p+0\", \"skipped\": false}"
 done >>runs/torn/metrics.jsonl
 printf '{"step": %d, "los' $((step + 3)) >>runs/torn/metrics.jsonl
 expect 0 "$LOCKSTEP" train --resume runs/torn
@@ -166,16 +174,16 @@ expect 0 ranks 2 "$LOCKSTEP" train --resume runs/launcher
 same_run runs/straight runs/launcher without_ranks
 
 if command -v pgrep >/dev/null; then
-  say "one of 3 ranks is killed, and the run is resumed on 2"
-  start killed-rank "$MPIRUN" -np 3 "$LOCKSTEP" train --resume runs/killed-rank
-  after_step 11
-  kill -s KILL "$(pgrep -P "$job" | tail -n 1)" || die "there is no rank to kill"
-  ends
-  [[ $status != 0 ]] || die "a run that lost a rank ends with status 0"
-  expect 0 ranks 2 "$LOCKSTEP" train --resume runs/killed-rank
-  same_run runs/straight runs/killed-rank without_ranks
+    say "one of 3 ranks is killed, and the run is resumed on 2"
+    start killed-rank "$MPIRUN" -np 3 "$LOCKSTEP" train --resume runs/killed-rank
+    after_step 11
+    kill -s KILL "$(pgrep -P "$job" | tail -n 1)" || die "there is no rank to kill"
+    ends
+    [[ $status != 0 ]] || die "a run that lost a rank ends with status 0"
+    expect 0 ranks 2 "$LOCKSTEP" train --resume runs/killed-rank
+    same_run runs/straight runs/killed-rank without_ranks
 else
-  skip "one of 3 ranks is killed: there is no pgrep to find it with"
+    skip "one of 3 ranks is killed: there is no pgrep to find it with"
 fi
 
 echo "resume: all checks hold"

@@ -1,7 +1,5 @@
 #include "plan/rules/rules.h"
 
-enum { ATTENTION_TILE = 64 };
-
 /* Checks qkv[N, 3C] and gives C. */
 static int check_qkv(const struct op *op, const struct buf *qkv, int64_t *width) {
     int64_t rows = op->attr.batch * op->attr.time, heads = op->attr.heads;
