@@ -11,8 +11,7 @@ pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial hdf5)
 add_library(lockstep_hdf5 INTERFACE)
 target_link_libraries(lockstep_hdf5 INTERFACE PkgConfig::HDF5)
 
-# OpenBLAS that threads with OpenMP: then it shares the threads of the kernels, and runs on one thread inside a parallel
-# region. Debian keeps the variants in folders of their own and chooses one at run time by a link, so its path is fixed here.
+# OpenBLAS, best in the build that threads with OpenMP: the kernels call it from their own OpenMP threads. Debian keeps the variants in folders of their own and chooses one at run time by a link, so its path is fixed here.
 find_library(OPENBLAS_OPENMP openblas PATH_SUFFIXES openblas-openmp ${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp
              PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp /opt/homebrew/opt/openblas/lib NO_DEFAULT_PATH)
 add_library(lockstep_blas INTERFACE)
@@ -27,7 +26,7 @@ if(OPENBLAS_OPENMP)
 else()
   pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
   target_link_libraries(lockstep_blas INTERFACE PkgConfig::OPENBLAS)
-  set(BLAS_SUMMARY "${OPENBLAS_LINK_LIBRARIES} (whether it threads with OpenMP is not known; if not, it is slower)")
+  set(BLAS_SUMMARY "${OPENBLAS_LINK_LIBRARIES}")
 endif()
 
 # The toolkit is looked for, so that the table tells what a CUDA backend will find here.
