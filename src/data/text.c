@@ -56,7 +56,7 @@ static int map_file(struct text *text, const char *path) {
     else if (!S_ISREG(info.st_mode))
         status = fail(STATUS_BAD_DATA, "%s: is not a regular file; name a text file", path);
     else if (!info.st_size)
-        status = fail(STATUS_BAD_DATA, "%s: the file is empty", path);
+        status = fail(STATUS_BAD_DATA, "%s: the file is empty; name a text file", path);
     else {
         text->mapping = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
         text->mapping_bytes = info.st_size;

@@ -77,5 +77,6 @@ int metrics_cut(const char *path, int64_t step) {
     fclose(from);
     if (to && fclose(to) && !status) status = fail(STATUS_FAILED, "%s: cannot write: %s", cut, strerror(errno));
     if (!status && rename(cut, path)) status = fail(STATUS_FAILED, "%s: cannot replace: %s", path, strerror(errno));
+    if (status) unlink(cut);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -34,15 +35,23 @@ static int exists(const char *folder, const char *name) {
     return !stat(path, &info);
 }
 
+/* By rank 0. The old file stays until the new one is whole: without it the run could not be resumed. */
 static int write_config(const struct trainer *t) {
-    char path[1200];
+    char path[1200], next[1300];
+    if (t->comm->rank) return 0;
     snprintf(path, sizeof path, "%s/config.yaml", t->folder);
-    FILE *f = fopen(path, "w");
+    snprintf(next, sizeof next, "%s.tmp", path);
+    FILE *f = fopen(next, "w");
     if (!f)
-        return fail(STATUS_FAILED, "%s: cannot write: %s; set runs_dir to a folder that can be written", path,
+        return fail(STATUS_FAILED, "%s: cannot write: %s; set runs_dir to a folder that can be written", next,
                     strerror(errno));
     config_print(t->config, f);
-    return fclose(f) ? fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno)) : 0;
+    int failed = fflush(f) || fsync(fileno(f)) ? errno : 0;
+    if (fclose(f) && !failed) failed = errno;
+    if (!failed && rename(next, path)) failed = errno;
+    if (!failed) return 0;
+    unlink(next);
+    return fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(failed));
 }
 
 /* By rank 0: the folder of a new run must be new; that of a resumed run must be there. */
@@ -60,7 +69,6 @@ static int open_folder(struct trainer *t) {
         snprintf(path, sizeof path, "%s/ckpt", t->folder);
         TRY(make_folder(path));
     }
-    TRY(write_config(t));
     snprintf(path, sizeof path, "%s/log.txt", t->folder);
     log_close();
     return log_open(path, t->comm->rank);
@@ -100,6 +108,7 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     TRY(comm_agree(comm, open_run(t)));
     TRY(comm_agree(comm, open_folder(t)));
     if (options->resume) TRY(trainer_resume(t));
+    TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
     TRY(comm_agree(comm, metrics_open(t)));
     t->peak_flops = t->run.backend->peak_flops() * comm->size;
     return 0;

@@ -1,6 +1,7 @@
 /* Between a trainer and its checkpoints. */
-#include <string.h>
+#include <dirent.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -55,7 +56,11 @@ static int load(struct trainer *t, const char *path) {
     struct config made_with;
     struct ckpt_meta meta;
     TRY(run_config(path, &made_with));
-    TRY(config_same_architecture(t->config, "this run", &made_with, "the checkpoint"));
+    if (config_same_architecture(t->config, "this run", &made_with, "the checkpoint"))
+        return fail_within(STATUS_BAD_DATA,
+                           "%s: this checkpoint is of another architecture; resume without the --set that changes it, "
+                           "or start a new run: ",
+                           path);
     if (config_same_training(t->config, "now", &made_with, "the checkpoint"))
         log_line(
             "warning: the run goes on with changed settings, so its bits differ from a run that never stopped:\n%s",
@@ -69,10 +74,30 @@ static int load(struct trainer *t, const char *path) {
     return run_load(&t->run, path);
 }
 
+/* Whether the run has no checkpoint at all, not even a broken one: it was stopped before the first. Rank 0 looks. */
+static int is_unsaved(const struct trainer *t) {
+    char folder[1200];
+    snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
+    DIR *entries = t->comm->rank ? NULL : opendir(folder);
+    if (!entries) return 0;
+    int saved = 0;
+    for (struct dirent *entry; (entry = readdir(entries));)
+        saved |= !strncmp(entry->d_name, "step-", 5) && !strstr(entry->d_name, ".tmp");
+    closedir(entries);
+    return !saved;
+}
+
 int trainer_resume(struct trainer *t) {
     char path[2048] = "", metrics[1200];
-    TRY(choose(t, path, sizeof path));
-    TRY(comm_agree(t->comm, load(t, path)));
+    int unsaved = is_unsaved(t);
+    TRY(t->comm->transport->largest(t->comm, &unsaved));
+    if (unsaved) {
+        log_line("%s has no checkpoint yet: it begins again", t->folder);
+        TRY(comm_agree(t->comm, run_init(&t->run)));
+    } else {
+        TRY(choose(t, path, sizeof path));
+        TRY(comm_agree(t->comm, load(t, path)));
+    }
     t->start_step = t->step;
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", t->folder);
     return comm_agree(t->comm, t->comm->rank ? 0 : metrics_cut(metrics, t->step));
