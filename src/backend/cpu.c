@@ -120,24 +120,42 @@ static void cpu_unload(struct exec *exec) {
  * or its share of the machine: more threads than cores would wait for each other. The bits do not depend on it. */
 static void choose_threads(const struct comm *comm) {
     if (comm->local_size <= 1 || getenv("OMP_NUM_THREADS")) return;
-    cpu_set_t bound;
     long online = sysconf(_SC_NPROCESSORS_ONLN), mine = online;
+#ifdef __linux__
+    cpu_set_t bound;
     if (!sched_getaffinity(0, sizeof bound, &bound)) mine = CPU_COUNT(&bound);
+#endif
     if (mine == online) mine /= comm->local_size;
     omp_set_num_threads(mine > 0 ? (int)mine : 1);
+}
+
+/* Kernels divide products among threads themselves, in a way that shapes fix; a library that did it would make the bits
+ * depend on the number of threads. The OpenMP build of OpenBLAS is serial inside a parallel region, and there this call
+ * would set OpenMP's own number of threads. */
+static void keep_blas_serial(void) {
+    enum { OPENMP_BUILD = 2 };
+    if (openblas_get_parallel() != OPENMP_BUILD) openblas_set_num_threads(1);
+}
+
+/* Everything that this plan adds on this host is there at once, on all its ranks: memory is only taken when it is touched, so
+ * a lack of it would show in the middle of a step. */
+static int check_memory(const struct exec *exec, const struct store *store) {
+    const struct plan *plan = exec->plan;
+    int64_t ranks = exec->comm && exec->comm->local_size > 1 ? exec->comm->local_size : 1;
+    int64_t bytes = plan->arena_bytes + exec->scratch_bytes + (store->count ? 0 : plan_store_bytes(plan));
+    return arena_check(bytes * ranks, ranks > 1 ? "all ranks of this host" : "this plan");
 }
 
 static int load(struct exec *exec, struct store *store) {
     const struct plan *plan = exec->plan;
     choose_threads(exec->comm);
-    /* Kernels divide products among threads themselves, in a way that shapes fix. A library that did it would make the bits
-     * depend on the number of threads. */
-    openblas_set_num_threads(1);
+    keep_blas_serial();
     exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
     exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
     if (!exec->data || !exec->args) return fail(STATUS_FAILED, "backend cpu: out of memory");
     exec->threads = omp_get_max_threads();
     exec->scratch_bytes = plan->scratch_bytes * exec->threads;
+    TRY(check_memory(exec, store));
     TRY(arena_new((void **)&exec->arena, plan->arena_bytes, "arena"));
     TRY(arena_new((void **)&exec->scratch, exec->scratch_bytes, "scratch"));
     TRY(place_buffers(exec, store));
@@ -220,14 +238,12 @@ static double cpu_peak_flops(void) {
     double best = 0;
     if (arena_new((void **)&m, 3ll * N * N * (int64_t)sizeof *m, "matrix ceiling")) return 0;
     for (int i = 0; i < 2 * N * N; i++) m[i] = (float)(i % 7) - 3.0f;
-    openblas_set_num_threads(omp_get_max_threads());
     for (int run = 0; run < 4; run++) {
         double begin = clock_seconds();
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, N, N, N, 1, m, N, m + N * N, N, 0, m + 2 * N * N, N);
         double rate = 2.0 * N * N * N / (clock_seconds() - begin);
         if (rate > best) best = rate;
     }
-    openblas_set_num_threads(1);
     arena_free(m, 3ll * N * N * (int64_t)sizeof *m);
     return best;
 }

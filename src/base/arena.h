@@ -9,6 +9,9 @@
 int arena_new(void **memory, int64_t bytes, const char *what);
 void arena_free(void *memory, int64_t bytes);
 
+/* Fails, naming `what`, when this machine has less than `bytes` of memory left. */
+int arena_check(int64_t bytes, const char *what);
+
 /* Bytes that a new allocation can still use on this machine, as the system estimates; -1 if it does not tell. */
 int64_t arena_available(void);
 

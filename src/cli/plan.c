@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "cli/cli.h"
+#include "infer/generate.h"
 #include "model/model.h"
 
 static const char usage[] =
@@ -78,7 +79,7 @@ int cli_plan(int argc, char **argv) {
     if (generate) {
         request.segments = 1u << SEG_PREFILL;
         request.batch = 1;
-        request.prefill = (int)config.model.context < 128 ? (int)config.model.context : 128;
+        request.prefill = generate_prefill(&config);
     }
     return print(&config, &request, explain, json);
 }

@@ -17,7 +17,7 @@ static const char usage[] =
     "  --help-config                      print every key with its type, default and range\n"
     "\n"
     "Examples:\n"
-    "  lockstep train configs/stories-tiny.yaml\n"
+    "  lockstep train configs/tiny.yaml\n"
     "  mpirun -np 4 lockstep train configs/shakespeare.yaml --set train.steps=500 --run trial\n"
     "  mpirun -np 2 lockstep train --resume runs/trial\n"
     "\n"

@@ -22,6 +22,14 @@ int comm_open(struct comm *comm) {
     comm->size = comm->local_size = 1;
     gethostname(comm->host, sizeof comm->host - 1);
     comm->transport = launched_as() ? &transport_mpi : &transport_self;
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    if (comm->transport == &transport_self && tasks && atoi(tasks) > 1) {
+        comm->transport = NULL;
+        return fail(STATUS_USAGE,
+                    "srun started %s tasks that do not know of each other; use 'srun --mpi=pmix lockstep …', or mpirun "
+                    "inside the allocation",
+                    tasks);
+    }
     return comm->transport->open(comm);
 }
 

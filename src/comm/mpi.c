@@ -69,6 +69,8 @@ static int mpi_gather(struct comm *comm, void *base, const int64_t *offset, cons
     TRY(requests(comm, 2 * comm->size, &list));
     int count = 0;
     for (int r = 0; r < comm->size; r++) {
+        if (bytes[r] > LARGEST_MESSAGE)
+            return fail(STATUS_FAILED, "MPI: a part of %lld bytes; set dist.bucket_mb lower", (long long)bytes[r]);
         if (r == comm->rank || !bytes[r]) continue;
         TRY(check(MPI_Irecv((char *)base + offset[r], (int)bytes[r], MPI_BYTE, r, TAG, MPI_COMM_WORLD, &list[count++]),
                   "MPI_Irecv"));

@@ -129,7 +129,7 @@ const struct schema_key schema[] = {
     {"dist.reduce", VALUE_NAME, AT(dist.reduce), "tree", CLASS_TRAINING, "how gradients are added over ranks",
      .names = reduce_names},
     {"dist.bucket_mb", VALUE_REAL, AT(dist.bucket_mb), "25", CLASS_RUN, "MiB of gradients sent at once", .low = 0,
-     .high = 4096, .above_low = 1},
+     .high = 1024, .above_low = 1},
     {"dist.wire", VALUE_NAME, AT(dist.wire), "fp32", CLASS_TRAINING, "type of gradients on the network",
      .names = wire_names},
 

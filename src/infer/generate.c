@@ -21,14 +21,11 @@ struct generator {
     int64_t cached; /* and how many from there are in the cache */
     char *raw;      /* one row of logits as the device has them */
     double *logits;
-    int *order;
+    struct candidate *order;
 };
 
-/* Prefills start at multiples of their size, so a size that divides the context never reaches past it. */
-static int prefill_size(int64_t context) {
-    int size = context < LARGEST_PREFILL ? (int)context : LARGEST_PREFILL;
-    while (context % size) size--;
-    return size;
+int generate_prefill(const struct config *config) {
+    return config->model.context < LARGEST_PREFILL ? (int)config->model.context : LARGEST_PREFILL;
 }
 
 static int open_model(struct generator *g, const char *checkpoint) {
@@ -37,7 +34,7 @@ static int open_model(struct generator *g, const char *checkpoint) {
     TRY(run_config(path, &g->config));
     int context = (int)g->config.model.context;
     struct plan_request request = {.segments = 1u << SEG_PREFILL, .ranks = 1, .batch = 1, .time = context};
-    request.prefill = prefill_size(context);
+    request.prefill = generate_prefill(&g->config);
     if (g->options->no_cache) {
         request.segments = 1u << SEG_EVAL;
         request.keep_logits = 1;

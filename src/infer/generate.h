@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config/config.h"
+
 struct generate_options {
     const char *prompt; /* its bytes; must not be empty */
     int64_t tokens;     /* how many to make */
@@ -19,8 +21,18 @@ struct generate_options {
  * context is full, the last half of it is kept and computed again. */
 int generate_run(const char *checkpoint, const struct generate_options *options, FILE *out);
 
-/* Draws a token from logits[vocab] (sampling.c). `order` is work space of `vocab` ints; `draw` is uniform in [0, 1). */
+/* How many tokens of a prompt are computed at once. The padding of the last part may reach past the context: kernels leave it
+ * out. */
+int generate_prefill(const struct config *config);
+
+/* A token that may be drawn; work space of sample_token(). */
+struct candidate {
+    double logit;
+    int token;
+};
+
+/* Draws a token from logits[vocab] (sampling.c). `order` has room for `vocab` entries; `draw` is uniform in [0, 1). */
 int sample_token(const double *logits, int vocab, double temperature, int64_t top_k, double top_p, double draw,
-                 int *order);
+                 struct candidate *order);
 
 #endif

@@ -67,7 +67,7 @@ static void find_groups(const struct plan *plan, int *home, int group[SEG_COUNT]
                 int id = k < MAX_OUT ? plan->ops[i].out[k] : plan->ops[i].in[k - MAX_OUT];
                 if (id == NONE || plan->bufs[id].kind != BUF_ACT) continue;
                 if (home[id] == NONE) home[id] = group[s];
-                int from = group[s], to = home[id];
+                int from = group[s], to = group[home[id]];
                 for (int g = 0; g < SEG_COUNT; g++)
                     if (group[g] == from) group[g] = to;
             }

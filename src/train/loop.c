@@ -1,16 +1,16 @@
 /* The training loop. All ranks walk it in step: what one rank alone knows (a signal) is agreed on before it is acted on. */
-#include <math.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "train/trainer.h"
 
-static int evaluate(struct trainer *t, double *loss) {
+/* An evaluation that a signal cuts short is not reported: the caller checks for a stop next. */
+static int evaluate(struct trainer *t, struct step_report *report) {
     int64_t tokens;
-    *loss = NAN;
     if (!t->data.val.length) return 0;
-    return run_evaluate(&t->run, &t->data.val, t->config->train.eval_batches, &stop_signal, loss, &tokens);
+    report->evaluated = 1;
+    return run_evaluate(&t->run, &t->data.val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
 }
 
 /* STATUS_STOPPED when any rank was asked to stop. */
@@ -37,12 +37,10 @@ static int count_step(struct trainer *t, const struct step_report *report) {
 
 static int one_step(struct trainer *t) {
     const struct config *c = t->config;
-    struct step_report report = {.val_loss = NAN};
-    double val_loss = NAN;
-    if (c->train.eval_every && t->step > 0 && t->step % c->train.eval_every == 0) TRY(evaluate(t, &val_loss));
-    TRY(check_stop(t)); /* an evaluation that was cut short by a signal is not reported */
+    struct step_report report = {0};
+    if (c->train.eval_every && t->step > 0 && t->step % c->train.eval_every == 0) TRY(evaluate(t, &report));
+    TRY(check_stop(t));
     TRY(trainer_step(t, &report));
-    report.val_loss = val_loss;
     TRY(metrics_write(t, &report));
     progress_step(t, &report);
     TRY(count_step(t, &report));
@@ -52,12 +50,12 @@ static int one_step(struct trainer *t) {
 
 /* The state after the last step: evaluated, reported, saved. */
 static int finish(struct trainer *t) {
-    struct step_report report = {.step = t->step, .val_loss = NAN};
+    struct step_report report = {.step = t->step};
     report.tokens = t->step * t->run.plan->slots * t->run.plan->micro_batches * t->run.rows;
     TRY(trainer_save(t));
-    TRY(evaluate(t, &report.val_loss));
+    TRY(evaluate(t, &report));
     TRY(check_stop(t));
-    if (isnan(report.val_loss)) return 0;
+    if (!report.evaluated) return 0;
     TRY(metrics_write(t, &report));
     progress_step(t, &report);
     return 0;

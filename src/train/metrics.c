@@ -42,7 +42,7 @@ int metrics_write(struct trainer *t, const struct step_report *r) {
             r->tok_per_s, r->mfu, peak, r->time_s, r->skipped ? "true" : "false");
     else /* after the last step there is a state to evaluate, but no step */
         fprintf(t->metrics, "{\"step\": %lld, \"tokens\": %lld", (long long)r->step, (long long)r->tokens);
-    if (!isnan(r->val_loss))
+    if (r->evaluated)
         fprintf(t->metrics, ", \"val_loss\": %s, \"val_loss_hex\": \"%a\"", number(r->val_loss, val), r->val_loss);
     fprintf(t->metrics, "}\n");
     if (fflush(t->metrics))
@@ -64,6 +64,18 @@ static int copy_lines(FILE *from, FILE *to, int64_t step, const char *path) {
     free(line);
     failed = failed || ferror(from) || fflush(to) || fsync(fileno(to));
     return failed ? fail(STATUS_FAILED, "%s: cannot cut back: %s", path, strerror(errno)) : 0;
+}
+
+int64_t metrics_steps(const char *path) {
+    FILE *f = fopen(path, "r");
+    char *line = NULL;
+    size_t size = 0;
+    long long at = -1, last = -1;
+    while (f && getline(&line, &size, f) > 0)
+        if (sscanf(line, "{\"step\": %lld", &at) == 1 && at > last) last = at;
+    free(line);
+    if (f) fclose(f);
+    return last + 1;
 }
 
 int metrics_cut(const char *path, int64_t step) {

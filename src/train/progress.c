@@ -30,7 +30,7 @@ void progress_start(const struct trainer *t) {
     double mib = 1.0 / 1048576;
     log_line("%s: %lld parameters, %d rank%s on backend %s, %lld tokens a step, %.1f MiB a rank", t->folder,
              (long long)plan->param_elems, t->comm->size, t->comm->size == 1 ? "" : "s", t->run.backend->name,
-             (long long)(plan->slots * plan->micro_batches * t->run.rows),
+             (long long)plan->slots * plan->micro_batches * t->run.rows,
              (double)(plan_store_bytes(plan) + plan->arena_bytes) * mib);
     log_line("data: train %s, %lld tokens; val %s, %lld tokens", t->data.train.name, (long long)t->data.train.length,
              t->data.val.length ? t->data.val.name : "none", (long long)t->data.val.length);
@@ -70,7 +70,7 @@ void progress_step(const struct trainer *t, const struct step_report *r) {
                  (long long)(r->step * t->sampler.slots * t->sampler.micro_batches * t->sampler.batch),
                  (long long)((r->step + 1) * t->sampler.slots * t->sampler.micro_batches * t->sampler.batch - 1),
                  t->data.train.name);
-    if (!isnan(r->val_loss)) {
+    if (r->evaluated) {
         char floor[48] = "";
         if (t->data.val.floor_nats >= 0) snprintf(floor, sizeof floor, " (floor %.4f)", t->data.val.floor_nats);
         log_line("step %lld/%lld  val_loss %.4f%s", (long long)r->step, (long long)steps, r->val_loss, floor);

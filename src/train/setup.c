@@ -1,9 +1,10 @@
 /* From a config to a trainer that is ready for its first step. Every stage ends with all ranks agreeing that it worked, so
  * that one rank's error ends all of them in order. */
 #include <errno.h>
-#include <math.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,22 @@ static int write_config(const struct trainer *t) {
     return fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(failed));
 }
 
+/* Two jobs in one folder would take each other's files away: a requeued job, say, beside one that still runs. The lock goes
+ * with the process, however it ends. */
+static int lock_folder(struct trainer *t) {
+    char path[1200];
+    snprintf(path, sizeof path, "%s/lock", t->folder);
+    t->lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    if (t->lock < 0)
+        return fail(STATUS_FAILED, "%s: cannot write: %s; set runs_dir to a folder that can be written", path,
+                    strerror(errno));
+    if (!flock(t->lock, LOCK_EX | LOCK_NB)) return 0;
+    if (errno != EWOULDBLOCK) return 0; /* a file system without locks */
+    return fail(STATUS_USAGE,
+                "%s: another process trains in this folder; wait for it, stop it, or choose another --run NAME",
+                t->folder);
+}
+
 /* By rank 0: the folder of a new run must be new; that of a resumed run must be there. */
 static int open_folder(struct trainer *t) {
     char path[1200];
@@ -69,6 +86,7 @@ static int open_folder(struct trainer *t) {
         snprintf(path, sizeof path, "%s/ckpt", t->folder);
         TRY(make_folder(path));
     }
+    TRY(lock_folder(t));
     snprintf(path, sizeof path, "%s/log.txt", t->folder);
     log_close();
     return log_open(path, t->comm->rank);
@@ -102,8 +120,7 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     t->config = config;
     t->comm = comm;
     t->options = options;
-    t->saved_step = -1;
-    t->val_loss = NAN;
+    t->saved_step = t->lock = -1;
     TRY(comm_agree(comm, open_data(t)));
     TRY(comm_agree(comm, open_run(t)));
     TRY(comm_agree(comm, open_folder(t)));
@@ -119,5 +136,6 @@ void trainer_close(struct trainer *t) {
     run_close(&t->run);
     dataset_close(&t->data);
     free(t->slot_losses);
+    if (t->lock >= 0) close(t->lock);
     log_close();
 }

@@ -25,7 +25,7 @@ static int gather(void *context, const void *mine, void *all, int64_t bytes) {
 }
 
 int trainer_save(struct trainer *t) {
-    if (t->saved_step == t->step) return 0;
+    if (t->saved_step == t->step || !t->run.store.count) return 0; /* backend null has no weights to save */
     if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
     char folder[1200], *yaml = NULL;
     size_t length;
@@ -65,6 +65,11 @@ static int load(struct trainer *t, const char *path) {
         log_line(
             "warning: the run goes on with changed settings, so its bits differ from a run that never stopped:\n%s",
             fail_message());
+    if (t->config->train.steps != made_with.train.steps && t->config->train.schedule != SCHEDULE_CONSTANT)
+        log_line("warning: train.steps is %lld now and was %lld: the schedule stretches, so the bits differ from a run "
+                 "that had "
+                 "this length from the start",
+                 (long long)t->config->train.steps, (long long)made_with.train.steps);
     TRY(ckpt_read_meta(path, &meta));
     t->step = meta.step;
     t->adam_step = meta.adam_step;
@@ -74,22 +79,33 @@ static int load(struct trainer *t, const char *path) {
     return run_load(&t->run, path);
 }
 
-/* Whether the run has no checkpoint at all, not even a broken one: it was stopped before the first. Rank 0 looks. */
-static int is_unsaved(const struct trainer *t) {
-    char folder[1200];
+/* By rank 0. Whether the run was stopped before its first checkpoint. Where metrics tell that one was written, its absence
+ * is an error: starting again would throw the run away. */
+static int look_for_any(const struct trainer *t, int *unsaved) {
+    char folder[1200], metrics[1200];
+    *unsaved = 0;
     snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
-    DIR *entries = t->comm->rank ? NULL : opendir(folder);
-    if (!entries) return 0;
+    snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", t->folder);
+    DIR *entries = opendir(folder);
     int saved = 0;
-    for (struct dirent *entry; (entry = readdir(entries));)
+    for (struct dirent *entry; entries && (entry = readdir(entries));)
         saved |= !strncmp(entry->d_name, "step-", 5) && !strstr(entry->d_name, ".tmp");
-    closedir(entries);
-    return !saved;
+    if (entries) closedir(entries);
+    if (saved) return 0;
+    int64_t steps = metrics_steps(metrics), every = t->config->ckpt.every;
+    if ((every && steps > every) || steps >= t->config->train.steps + 1)
+        return fail(STATUS_BAD_DATA,
+                    "%s: there is no checkpoint, but metrics.jsonl tells of %lld steps, so there was one; put it "
+                    "back, or start a new run with --run NAME",
+                    folder, (long long)steps);
+    *unsaved = 1;
+    return 0;
 }
 
 int trainer_resume(struct trainer *t) {
     char path[2048] = "", metrics[1200];
-    int unsaved = is_unsaved(t);
+    int unsaved = 0;
+    TRY(comm_agree(t->comm, t->comm->rank ? 0 : look_for_any(t, &unsaved)));
     TRY(t->comm->transport->largest(t->comm, &unsaved));
     if (unsaved) {
         log_line("%s has no checkpoint yet: it begins again", t->folder);

@@ -11,8 +11,9 @@
 
 /* What one step reports. */
 struct step_report {
-    int64_t step, tokens;                                         /* tokens of the run, this step included */
-    double loss, lr, grad_norm, time_s, tok_per_s, mfu, val_loss; /* val_loss NaN: not evaluated */
+    int64_t step, tokens; /* tokens of the run, this step included */
+    double loss, lr, grad_norm, time_s, tok_per_s, mfu, val_loss;
+    int evaluated; /* val_loss is there; it may be NaN */
     int skipped;
 };
 
@@ -25,6 +26,7 @@ struct trainer {
     struct sampler sampler;
     double *slot_losses; /* host copy, one a slot */
     char folder[1100];   /* runs_dir/name */
+    int lock;            /* rank 0: the open file that keeps other processes out of the folder; -1: none */
     FILE *metrics;       /* rank 0 */
 
     int64_t step, adam_step, skipped, skipped_in_a_row;
@@ -32,7 +34,6 @@ struct trainer {
     double peak_flops;  /* of all ranks together */
     double started;     /* monotonic seconds when the loop began, */
     int64_t start_step; /* and its first step */
-    double val_loss;    /* the newest; NaN: none yet */
 };
 
 /* signals.c: SIGINT, SIGTERM and SIGUSR1 ask for a stop; a second SIGINT ends the process at once. */
@@ -54,6 +55,7 @@ int trainer_step(struct trainer *trainer, struct step_report *report);
 
 /* metrics.c */
 int metrics_open(struct trainer *trainer);
+int64_t metrics_steps(const char *path); /* how many steps a metrics file tells of */
 int metrics_write(struct trainer *trainer, const struct step_report *report);
 
 /* progress.c */
