@@ -21,7 +21,9 @@ static const char usage[] =
     "  mpirun -np 4 lockstep train configs/shakespeare.yaml --set train.steps=500 --run trial\n"
     "  mpirun -np 2 lockstep train --resume runs/trial\n"
     "\n"
-    "Ctrl-C, SIGTERM and SIGUSR1 save the state and end with status 75; --resume goes on.\n";
+    "Ctrl-C, SIGTERM and SIGUSR1 save the state and end with status 75; --resume goes on. Under mpirun, send SIGUSR1 to mpirun,\n"
+    "which passes it on and ends with 75. On SIGTERM and Ctrl-C mpirun ends with 1, and kills ranks that save for longer than a\n"
+    "second; give them time with: mpirun --mca odls_base_sigkill_timeout 120 (launch/quickstart does).\n";
 
 enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_ACCUMULATE, OPT_HELP_CONFIG, OPT_HELP };
 

@@ -13,6 +13,7 @@ model: {layers: 2, width: 96, heads: 4, context: 16, dropout: {attention: $4, re
 data: {train: "stories:20000:1", val: 0.1}
 train: {steps: 5, slots: $2, micro_batch: 2, micro_batches_per_slot: $3, lr: 0.01, warmup: 1, eval_every: 2, eval_batches: 7}
 ckpt: {every: 3, keep: 0}
+dist: {bucket_mb: 0.3}
 YAML
 }
 
