@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "build_info.h"
 #include "cli/cli.h"
-#include "comm/comm.h"
 
 static const struct {
     const char *name;
@@ -45,8 +44,7 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     int status = dispatch(argc, argv);
-    /* Before ranks are connected each finds the same mistake; one telling is enough. */
-    if (status && status != STATUS_STOPPED && fail_message()[0] && comm_launcher_rank() == 0)
+    if (status && status != STATUS_STOPPED && fail_message()[0])
         fprintf(stderr, "lockstep: %s\n", fail_message());
     return status;
 }

@@ -21,8 +21,10 @@ static const char usage[] =
     "  mpirun -np 4 lockstep train configs/shakespeare.yaml --set train.steps=500 --run trial\n"
     "  mpirun -np 2 lockstep train --resume runs/trial\n"
     "\n"
-    "Ctrl-C, SIGTERM and SIGUSR1 save the state and end with status 75; --resume goes on. Under mpirun, send SIGUSR1 to mpirun,\n"
-    "which passes it on and ends with 75. On SIGTERM and Ctrl-C mpirun ends with 1, and kills ranks that save for longer than a\n"
+    "Ctrl-C, SIGTERM and SIGUSR1 save the state and end with status 75; --resume goes on. Under mpirun, send SIGUSR1 "
+    "to mpirun,\n"
+    "which passes it on and ends with 75. On SIGTERM and Ctrl-C mpirun ends with 1, and kills ranks that save for "
+    "longer than a\n"
     "second; give them time with: mpirun --mca odls_base_sigkill_timeout 120 (launch/quickstart does).\n";
 
 enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_ACCUMULATE, OPT_HELP_CONFIG, OPT_HELP };
@@ -43,17 +45,15 @@ struct request {
 };
 
 /* First look: what to read before any --set applies. */
-static int find_files(int argc, char **argv, struct request *request) {
+static int find_files(int argc, char **argv, int print, struct request *request) {
     opterr = 0;
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == '?') return cli_bad_option("train", argv);
         if (c == OPT_RESUME) request->resume = optarg;
         if (c == OPT_HELP || c == OPT_HELP_CONFIG) {
-            if (c == OPT_HELP)
-                fputs(usage, stdout);
-            else
-                config_help(stdout);
+            if (print && c == OPT_HELP) fputs(usage, stdout);
+            if (print && c == OPT_HELP_CONFIG) config_help(stdout);
             request->done = 1;
             return 0;
         }
@@ -109,12 +109,12 @@ int cli_train(int argc, char **argv) {
     struct config config;
     struct comm comm;
     struct train_options train = {0};
-    TRY(find_files(argc, argv, &request));
-    if (request.done) return 0;
+    /* Ranks are connected before anything can fail: then they end together, and one tells why. */
     TRY(comm_open(&comm));
-    int status = comm_agree(&comm, read_config(argc, argv, &request, &config));
-    if (!status) status = log_open(NULL, comm.rank);
+    int status = comm_agree(&comm, find_files(argc, argv, comm.rank == 0, &request));
+    if (!status && !request.done) status = comm_agree(&comm, read_config(argc, argv, &request, &config));
+    if (!status && !request.done) status = log_open(NULL, comm.rank);
     train.resume = request.resume;
-    if (!status) status = train_run(&config, &comm, &train);
+    if (!status && !request.done) status = train_run(&config, &comm, &train);
     return report(&comm, status);
 }

@@ -45,9 +45,6 @@ struct comm {
 int comm_open(struct comm *comm);
 void comm_close(struct comm *comm);
 
-/* The rank that the launcher gave this process, before anything is opened; 0 without a launcher. */
-int comm_launcher_rank(void);
-
 /* Every rank passes its status; all return the largest. A rank that failed keeps its own message. */
 int comm_agree(struct comm *comm, int status);
 

@@ -140,6 +140,7 @@ static int cache_of_layer(struct builder *b, const char *which, int cache, int l
     buf.offset = layer * (buf_bytes(all) / all->dim[0]);
     full_name(b, which, "", buf.name);
     *part = plan_find(b->plan, buf.name);
+    if (*part == cache) return fail(STATUS_USAGE, "attention with a cache needs a scope that names its layer");
     return *part != NONE ? 0 : plan_add_buf(b->plan, &buf, part);
 }
 
