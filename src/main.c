@@ -44,7 +44,6 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     int status = dispatch(argc, argv);
-    if (status && status != STATUS_STOPPED && fail_message()[0])
-        fprintf(stderr, "lockstep: %s\n", fail_message());
+    if (status && status != STATUS_STOPPED && fail_message()[0]) fprintf(stderr, "lockstep: %s\n", fail_message());
     return status;
 }
