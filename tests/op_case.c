@@ -33,15 +33,6 @@ int case_input(struct builder *b, const char *name, int64_t rows, int64_t cols, 
     return case_buffer(b, name, BUF_INPUT, b->type, rows, cols, id);
 }
 
-struct op case_op(const struct builder *b, enum op_kind kind) {
-    struct op op = plan_new_op(kind);
-    op.segment = b->segment;
-    op.attr.batch = b->batch;
-    op.attr.time = b->time;
-    op.attr.micro_batches = b->plan->micro_batches;
-    return op;
-}
-
 void case_result(struct builder *b, int id) { b->plan->bufs[id].kind = BUF_RESULT; }
 
 /* The buffers that every plan has. */
@@ -292,7 +283,7 @@ int emit_attention_ways(const struct op_case *row, struct builder *b, int *y) {
 static int add_finish(const struct op_case *row, struct builder *b, int leaf, int held) {
     enum { CAPACITY = 4096 };
     struct plan *plan = b->plan;
-    struct op finish = case_op(b, OP_tree_finish);
+    struct op finish = builder_op(b, OP_tree_finish);
     int64_t messages = tree_messages(row->slots, row->ranks, row->rank);
     finish.attr.begin = REDUCE_BEGIN;
     finish.attr.end = row->width - REDUCE_REST;
@@ -314,7 +305,7 @@ int emit_reduce(const struct op_case *row, struct builder *b, int *y) {
     int64_t rows = tree_max_held(row->slots, lo, hi);
     TRY(case_buffer(b, "leaf", BUF_GRAD, b->type, row->width, 0, &leaf));
     TRY(case_buffer(b, "held", BUF_GRAD, b->type, rows ? rows : 1, row->width, &held));
-    struct op fold = case_op(b, OP_fold);
+    struct op fold = builder_op(b, OP_fold);
     fold.out[0] = leaf;
     fold.out[1] = held;
     TRY(next_segment(b, SEG_FOLD, row->time));

@@ -81,8 +81,6 @@ extern const enum dtype real_types[TYPES];
 int case_buffer(struct builder *b, const char *name, enum buf_kind kind, enum dtype type, int64_t rows, int64_t cols,
                 int *id);
 int case_input(struct builder *b, const char *name, int64_t rows, int64_t cols, int *id); /* of the builder's type */
-/* An op with the shape of the micro-batch and no operands. */
-struct op case_op(const struct builder *b, enum op_kind kind);
 /* A value that the test reads. */
 void case_result(struct builder *b, int id);
 

@@ -204,7 +204,7 @@ static void test_cross_entropy(void **state) {
 }
 
 static int loss_of_logits(const struct op_case *row, struct builder *b, int *y) {
-    struct op op = case_op(b, OP_xent);
+    struct op op = builder_op(b, OP_xent);
     TRY(case_input(b, "logits", row->batch * row->time, row->vocab, &op.in[0]));
     op.in[1] = b->plan->targets;
     TRY(emit_op(b, &op, "loss", 3));

@@ -15,8 +15,9 @@
 /* Segment micro_first: the clamp of "x" to "y", its gradient, the record of the loss, and the seed. micro_next: the record
  * of another micro-batch. */
 static int loss_ops(const struct op_case *row, struct builder *b, int *y) {
-    struct op clamp = case_op(b, OP_clamp), grad = case_op(b, OP_clamp_grad), record = case_op(b, OP_record_loss);
-    struct op seed = case_op(b, OP_loss_seed);
+    struct op clamp = builder_op(b, OP_clamp), grad = builder_op(b, OP_clamp_grad),
+              record = builder_op(b, OP_record_loss);
+    struct op seed = builder_op(b, OP_loss_seed);
     *y = NONE;
     TRY(case_buffer(b, "x", BUF_INPUT, DTYPE_F64, 2, 0, &clamp.in[0]));
     clamp.attr.low = grad.attr.low = row->low;

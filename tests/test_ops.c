@@ -137,7 +137,7 @@ static int add_two(const struct op_case *row, struct builder *b, int *y) {
 }
 
 static int cross_entropy(const struct op_case *row, struct builder *b, int *y) {
-    struct op op = case_op(b, OP_xent);
+    struct op op = builder_op(b, OP_xent);
     TRY(case_input(b, "logits", row->batch * row->time, row->vocab, &op.in[0]));
     op.in[1] = b->plan->targets;
     TRY(emit_op(b, &op, "loss", 3));
@@ -185,7 +185,7 @@ static int take_row(const struct op_case *row, struct builder *b, int *y) {
 
 static int loss_seed(const struct op_case *row, struct builder *b, int *y) {
     (void)row;
-    struct op op = case_op(b, OP_loss_seed);
+    struct op op = builder_op(b, OP_loss_seed);
     *y = NONE;
     TRY(emit_op(b, &op, "dloss", 1));
     case_result(b, op.out[0]);

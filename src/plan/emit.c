@@ -69,8 +69,7 @@ int emit_op(struct builder *b, struct op *op, const char *name, unsigned create)
     return plan_add_op(b->plan, op);
 }
 
-/* An op with all operands left out and the shape of the micro-batch filled in. */
-static struct op new_op(const struct builder *b, enum op_kind kind) {
+struct op builder_op(const struct builder *b, enum op_kind kind) {
     struct op op = plan_new_op(kind);
     op.segment = b->segment;
     op.attr.batch = b->batch;
@@ -80,7 +79,7 @@ static struct op new_op(const struct builder *b, enum op_kind kind) {
 }
 
 int emit_embed(struct builder *b, const char *name, int wte, int wpe, int *x) {
-    struct op op = new_op(b, OP_embed);
+    struct op op = builder_op(b, OP_embed);
     op.in[0] = b->tokens;
     op.in[1] = wte;
     op.in[2] = wpe;
@@ -94,7 +93,7 @@ int emit_embed(struct builder *b, const char *name, int wte, int wpe, int *x) {
 int emit_dropout(struct builder *b, const char *name, int x, double rate, int *y) {
     *y = x;
     if (!builder_training(b) || rate == 0) return 0;
-    struct op op = new_op(b, OP_dropout);
+    struct op op = builder_op(b, OP_dropout);
     op.in[0] = x;
     op.attr.rate = rate;
     op.attr.site = b->site++;
@@ -104,7 +103,7 @@ int emit_dropout(struct builder *b, const char *name, int x, double rate, int *y
 }
 
 int emit_layernorm(struct builder *b, const char *name, int x, int w, int bias, int *y) {
-    struct op op = new_op(b, OP_layernorm);
+    struct op op = builder_op(b, OP_layernorm);
     op.in[0] = x;
     op.in[1] = w;
     op.in[2] = bias;
@@ -115,7 +114,7 @@ int emit_layernorm(struct builder *b, const char *name, int x, int w, int bias, 
 }
 
 int emit_linear(struct builder *b, const char *name, int x, int w, int bias, int *y) {
-    struct op op = new_op(b, OP_linear);
+    struct op op = builder_op(b, OP_linear);
     op.in[0] = x;
     op.in[1] = w;
     op.in[2] = bias;
@@ -125,7 +124,7 @@ int emit_linear(struct builder *b, const char *name, int x, int w, int bias, int
 }
 
 int emit_gelu(struct builder *b, const char *name, int x, int *y) {
-    struct op op = new_op(b, OP_gelu);
+    struct op op = builder_op(b, OP_gelu);
     op.in[0] = x;
     TRY(emit_op(b, &op, name, 1));
     *y = op.out[0];
@@ -146,7 +145,7 @@ static int cache_of_layer(struct builder *b, const char *which, int cache, int l
 
 int emit_attention(struct builder *b, const char *name, int qkv, int layer, int64_t heads, double rate, int *o) {
     int cached = b->segment == SEG_PREFILL || b->segment == SEG_DECODE;
-    struct op op = new_op(b, cached ? OP_attention_cached : OP_attention);
+    struct op op = builder_op(b, cached ? OP_attention_cached : OP_attention);
     op.in[0] = qkv;
     op.attr.heads = heads;
     double head_size = (double)b->plan->bufs[qkv].dim[1] / (3.0 * (double)heads);
@@ -164,7 +163,7 @@ int emit_attention(struct builder *b, const char *name, int qkv, int layer, int6
 }
 
 int emit_add(struct builder *b, const char *name, int a, int c, int *y) {
-    struct op op = new_op(b, OP_add);
+    struct op op = builder_op(b, OP_add);
     op.in[0] = a;
     op.in[1] = c;
     TRY(emit_op(b, &op, name, 1));
@@ -173,7 +172,7 @@ int emit_add(struct builder *b, const char *name, int a, int c, int *y) {
 }
 
 int emit_take_row(struct builder *b, const char *name, int x, int *y) {
-    struct op op = new_op(b, OP_take_row);
+    struct op op = builder_op(b, OP_take_row);
     op.in[0] = x;
     TRY(emit_op(b, &op, name, 1));
     *y = op.out[0];
@@ -182,12 +181,12 @@ int emit_take_row(struct builder *b, const char *name, int x, int *y) {
 
 /* Cross-entropy, the clamp, the slot's record, and the start of the backward pass. */
 static int emit_training_loss(struct builder *b, int loss) {
-    struct op clamp = new_op(b, OP_clamp);
+    struct op clamp = builder_op(b, OP_clamp);
     clamp.in[0] = loss;
     clamp.attr.low = b->config->train.loss_clamp[0];
     clamp.attr.high = b->config->train.loss_clamp[1];
     TRY(emit_op(b, &clamp, "loss.clamped", 1));
-    struct op record = new_op(b, OP_record_loss);
+    struct op record = builder_op(b, OP_record_loss);
     record.in[0] = clamp.out[0];
     record.in[1] = loss;
     record.out[0] = b->plan->slot_losses;
@@ -207,7 +206,7 @@ int emit_head(struct builder *b, int logits) {
         plan->logits[b->segment] = logits;
         plan->bufs[logits].kind = BUF_RESULT;
     }
-    struct op op = new_op(b, OP_xent);
+    struct op op = builder_op(b, OP_xent);
     op.in[0] = logits;
     op.in[1] = plan->targets;
     int training = builder_training(b);

@@ -31,6 +31,9 @@ __attribute__((format(printf, 2, 3))) void builder_scope(struct builder *b, cons
 int builder_param(struct builder *b, const char *name, int64_t rows, int64_t cols, double init_std, double init_value,
                   int *param);
 
+/* An op with every operand left out and the shape of the micro-batch filled in. */
+struct op builder_op(const struct builder *b, enum op_kind kind);
+
 /* Appends op->kind with op's inputs, attributes and add bits. Outputs of op that are NONE and whose bit is set in
  * `create` become new values named scope + name, later ones with what they are (".mean"). Sets op->out. */
 int emit_op(struct builder *b, struct op *op, const char *name, unsigned create);

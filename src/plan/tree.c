@@ -6,20 +6,6 @@ int tree_split(int a, int b) {
     return a + half;
 }
 
-int tree_is_node(int slots, int a, int b) {
-    int lo = 0, hi = slots;
-    while (a < b && lo <= a && b <= hi) {
-        if (lo == a && hi == b) return 1;
-        if (hi - lo < 2) return 0;
-        int middle = tree_split(lo, hi);
-        if (b <= middle)
-            hi = middle;
-        else
-            lo = middle;
-    }
-    return 0;
-}
-
 void tree_range(int slots, int ranks, int rank, int *lo, int *hi) {
     *lo = (int)((int64_t)slots * rank / ranks);
     *hi = (int)((int64_t)slots * (rank + 1) / ranks);

@@ -21,9 +21,6 @@ enum { TREE_MAX_COVER = 40 };
 /* Where [a, b) splits; b - a >= 2. */
 int tree_split(int a, int b);
 
-/* Whether [a, b) is a node of the tree over [0, slots). */
-int tree_is_node(int slots, int a, int b);
-
 /* The slots of a rank: contiguous, sizes differ by at most one. ranks <= slots. */
 void tree_range(int slots, int ranks, int rank, int *lo, int *hi);
 
