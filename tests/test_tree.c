@@ -132,7 +132,7 @@ static int is_node(int slots, int a, int b) {
 static void nodes_are_where_ranges_split(void **state) {
     (void)state;
     assert_true(is_node(7, 0, 4) && is_node(7, 4, 6) && is_node(7, 4, 7) && is_node(7, 6, 7));
-    assert_false(is_node(7, 0, 6) || is_node(7, 5, 7) || is_node(7, 1, 3));
+    assert_false(is_node(7, 0, 6) || is_node(7, 5, 7) || is_node(7, 1, 3) || is_node(7, 0, 8));
 }
 
 int main(void) {
