@@ -9,14 +9,14 @@ die() { printf 'lockstep: %s\n' "$1" >&2; exit "${2:-1}"; }
 cores() { nproc 2> /dev/null || sysctl -n hw.ncpu; }
 
 build_packages=(gcc g++ make cmake ninja-build pkg-config libopenblas-openmp-dev libopenmpi-dev openmpi-bin libhdf5-dev libyaml-dev
-    libcjson-dev libxxhash-dev)
+    libcjson-dev libxxhash-dev libpcre2-dev zlib1g-dev libzstd-dev)
 test_packages=(libcmocka-dev shellcheck)
 
 # install_packages NAME…: installs what is missing, on Debian and Ubuntu; elsewhere says what is needed.
 install_packages() {
     if [[ $(uname) == Darwin ]]; then
         command -v mpicc > /dev/null && command -v cmake > /dev/null && return 0
-        die "on a Mac install these first: brew install cmake ninja pkg-config gcc openblas open-mpi hdf5 libyaml cjson xxhash cmocka libomp"
+        die "on a Mac install these first: brew install cmake ninja pkg-config gcc openblas open-mpi hdf5 libyaml cjson xxhash pcre2 zstd cmocka libomp"
     fi
     command -v dpkg-query > /dev/null || die "this is not Debian or Ubuntu; install what these packages hold, then run again: $*"
     local missing=() p

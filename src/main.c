@@ -14,7 +14,8 @@ static const struct {
     {"train", cli_train, "train a model, or go on with a run; under mpirun or srun, on many ranks"},
     {"eval", cli_eval, "the loss of a text under a checkpoint"},
     {"generate", cli_generate, "continue a prompt"},
-    {"data", cli_data, "make the built-in corpus; look at a text"},
+    {"tokenize", cli_tokenize, "train a tokenizer; encode and decode"},
+    {"data", cli_data, "make token files of texts and JSONL; look into token files and texts"},
     {"ckpt", cli_ckpt, "list, show, verify and hash checkpoints"},
     {"plan", cli_plan, "print what a training step does and takes, before it runs"},
 };

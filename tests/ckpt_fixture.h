@@ -148,7 +148,7 @@ static inline int save_rank(const struct job *job, struct ckpt_group *group) {
     struct state state;
     state_make(&state, job->step, job->salt, job->with_big, group->rank, group->size, job->shift);
     if (job->change) job->change(&state, group->rank);
-    int status = ckpt_save(job->dir, &state.meta, state.array, state.count, group, job->keep);
+    int status = ckpt_save(job->dir, &state.meta, state.array, state.count, job->tokenizer, group, job->keep);
     state_free(&state);
     return status;
 }

@@ -10,7 +10,7 @@ size_t field_size(const struct schema_key *key) {
     static const size_t sizes[] = {[VALUE_WHOLE] = sizeof(int64_t),   [VALUE_REAL] = sizeof(double),
                                    [VALUE_PAIR] = 2 * sizeof(double), [VALUE_INTERVAL] = 2 * sizeof(double),
                                    [VALUE_BOOLEAN] = sizeof(int),     [VALUE_NAME] = sizeof(int),
-                                   [VALUE_TEXT] = CONFIG_TEXT};
+                                   [VALUE_TEXT] = CONFIG_TEXT,        [VALUE_LIST] = CONFIG_LIST};
     return sizes[key->type];
 }
 

@@ -36,7 +36,7 @@ int case_input(struct builder *b, const char *name, int64_t rows, int64_t cols, 
 void case_result(struct builder *b, int id) { b->plan->bufs[id].kind = BUF_RESULT; }
 
 /* The buffers that every plan has. */
-static int add_io(struct builder *b) {
+static int add_io(const struct op_case *row, struct builder *b) {
     struct plan *plan = b->plan;
     int64_t tokens = (int64_t)b->batch * b->time;
     TRY(case_buffer(b, "step", BUF_RESULT, DTYPE_U8, sizeof(struct step_block), 0, &plan->step));
@@ -44,6 +44,7 @@ static int add_io(struct builder *b) {
     TRY(case_buffer(b, "tokens", BUF_INPUT, DTYPE_I32, tokens, 0, &plan->tokens));
     TRY(case_buffer(b, "targets", BUF_INPUT, DTYPE_I32, tokens, 0, &plan->targets));
     b->tokens = plan->tokens;
+    if (row->documents) TRY(case_buffer(b, "starts", BUF_INPUT, DTYPE_I32, tokens, 0, &plan->starts));
     return case_buffer(b, "slot_losses", BUF_RESULT, DTYPE_F64, plan->slots, 0, &plan->slot_losses);
 }
 
@@ -78,14 +79,14 @@ static int build(struct trial *t, enum dtype type) {
     plan->request.ranks = 1;
     plan->slots = row->slots ? row->slots : 4;
     plan->micro_batches = row->micro_batches ? row->micro_batches : 1;
-    plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
+    plan->starts = plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
     plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
     for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
     struct builder b = {.plan = plan, .config = &t->config, .segment = SEG_MICRO_FIRST, .type = type};
     b.batch = (int)row->batch;
     b.time = (int)row->time;
     b.k_cache = b.v_cache = NONE;
-    TRY(add_io(&b));
+    TRY(add_io(row, &b));
     plan_begin_segment(plan, SEG_MICRO_FIRST);
     TRY(row->emit(row, &b, &t->y));
     TRY(plan_end_segment(plan, b.segment));
@@ -198,6 +199,8 @@ void trial_write_step(struct trial *t, const struct step_block *step) {
 static double fill_value(const struct trial *t, int buf, int64_t i, uint32_t word) {
     double range = t->row->range != 0 ? t->row->range : 1;
     double real = (double)((float)range * (2 * philox_unit(word) - 1));
+    int64_t place = i % t->row->time, few = 3 + i / t->row->time;
+    if (buf == t->plan->starts) return (double)(place < 40 ? place - place % few : 40);
     if (t->plan->bufs[buf].type == DTYPE_I32)
         return buf == t->plan->targets && i % 5 == 4 ? -1 : word % (t->row->vocab ? t->row->vocab : 1);
     return buf == t->plan->flat_v ? fabs(real) : real; /* a mean of squares */

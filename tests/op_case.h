@@ -25,6 +25,7 @@ struct op_case {
     unsigned checks; /* which checks of test_ops.c hold here */
     int64_t batch, time, width, out, hidden, heads, vocab, positions;
     int bias;
+    int documents;    /* sequences hold several documents: the plan has `starts` */
     double rate;      /* of dropout */
     double range;     /* inputs are uniform in [-range, range); 0 stands for 1 */
     double low, high; /* of the loss clamp; [0, 20] when both are 0 */
@@ -48,7 +49,8 @@ void trial_open(struct trial *t, const struct op_case *row, enum dtype type);
 void trial_close(struct trial *t);
 
 /* Gives every buffer that outlives a segment the values that belong to its number: floats, so that both types start from
- * the same ones. Token ids are below row->vocab; every fifth target is left out. Writes row->step. */
+ * the same ones. Token ids are below row->vocab; every fifth target is left out; documents of a sequence are a few tokens long,
+ * and from its token 40 on there is one long one. Writes row->step. */
 void trial_fill(struct trial *t);
 
 void trial_run(struct trial *t, enum segment segment);

@@ -56,7 +56,8 @@ static void test_hash_definition(void **unused) {
     (void)unused;
     struct state state;
     state_make(&state, 5, 9, 1, 0, 1, 0);
-    assert_int_equal(ckpt_save(dir, &state.meta, state.array, state.count, &(struct ckpt_group){.size = 1}, 0), 0);
+    assert_int_equal(ckpt_save(dir, &state.meta, state.array, state.count, NULL, &(struct ckpt_group){.size = 1}, 0),
+                     0);
     qsort(state.array, (size_t)state.count, sizeof state.array[0], by_name);
     char *bytes = malloc(BIG * 4 + 65536), *end = bytes;
     for (int i = 0; i < state.count; i++) {

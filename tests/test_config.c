@@ -68,7 +68,7 @@ static void defaults_are_the_documented_ones(void **state) {
         "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash,\n"
         "  layers: 4, width: 128, heads: 4, hidden: 0, vocab: 256, context: 64, tie: true, bias: true,\n"
         "  dropout: {attention: 0.1, residual: 0.1, embedding: 0.1}},\n"
-        "data: {train: stories, val: 0.1, tokenizer: bytes},\n"
+        "data: {train: stories, val: 0.1, tokenizer: auto, documents: joined},\n"
         "train: {steps: 2000, slots: 8, micro_batch: 3, micro_batches_per_slot: 1, seq_len: 0, lr: 1.0e-3,\n"
         "  min_lr_ratio: 0.1, schedule: cosine, warmup: 100, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1.0e-8,\n"
         "  clip: 1.0, loss_clamp: [0, 20], seed: 1337, precision: fp32, recompute: none, eval_every: 250,\n"
@@ -87,7 +87,7 @@ static void files_in_all_forms(void **state) {
                   "backend: auto # cpu\n"
                   "model:  {layers: 6, width: 192, heads: 6, hidden: 512, tie: no,\n"
                   "         dropout: {attention: 0, embedding: 0.5}}\n"
-                  "data: {train: \"a b.txt\", val: 0.1}\n"
+                  "data: {train: [\"a b.txt\", 0.5 c/d], val: 0.1}\n"
                   "train:\n"
                   "  steps: 1e6\n"
                   "  lr: +6.0e-4\n"
@@ -104,7 +104,7 @@ static void files_in_all_forms(void **state) {
     assert_int_equal(c.model.tie, 0);
     assert_int_equal(c.model.bias, 1);
     assert_true(c.model.dropout.attention == 0 && c.model.dropout.residual == 0.25 && c.model.dropout.embedding == 0.5);
-    assert_string_equal(c.data.train, "a b.txt");
+    assert_string_equal(c.data.train, "a b.txt, 0.5 c/d");
     assert_int_equal(c.train.steps, 1000000);
     assert_true(c.train.lr == 6e-4);
     assert_true(c.train.betas[0] == 0.9 && c.train.betas[1] == 0.95);
@@ -250,12 +250,16 @@ static void longest_and_shortest_forms(void **state) {
     (void)state;
     struct config config;
     config_defaults(&config);
-    char long_text[CONFIG_TEXT + 1];
-    memset(long_text, 'x', CONFIG_TEXT);
-    long_text[CONFIG_TEXT] = '\0';
+    char long_text[CONFIG_LIST + 1];
+    memset(long_text, 'x', CONFIG_LIST);
+    long_text[CONFIG_LIST] = '\0';
     assert_int_equal(config_set(&config, "data.train", long_text, "--set"), STATUS_USAGE);
-    assert_string_equal(fail_message(), "--set: data.train: is longer than 511 bytes");
+    assert_string_equal(fail_message(), "--set: data.train: is longer than 4095 bytes");
     set(&config, "data.train", long_text + 1);
+    long_text[CONFIG_TEXT] = '\0';
+    assert_int_equal(config_set(&config, "data.val", long_text, "--set"), STATUS_USAGE);
+    assert_string_equal(fail_message(), "--set: data.val: is longer than 511 bytes");
+    set(&config, "data.val", long_text + 1);
     set(&config, "train.betas", "0.8,0.9");
     assert_true(config.train.betas[0] == 0.8 && config.train.betas[1] == 0.9);
     set(&config, "train.steps", "12e2");
@@ -288,7 +292,11 @@ static void bad_files(void **state) {
         {"train:\n  lr:\n    high: 1\n", "run.yaml:2: train.lr: a map is given where a number is meant"},
         {"train: {lr: {}}\n", "run.yaml:1: train.lr: a map is given where a number is meant"},
         {"train: {lr: [1]}\n", "run.yaml:1: train.lr: a list is given where a number is meant"},
-        {"data: {train: [a, b]}\n", "run.yaml:1: data.train: a list is given where a text is meant"},
+        {"data: {val: [a, b]}\n", "run.yaml:1: data.val: a list is given where a text is meant"},
+        {"data: {train: [a, [b]]}\n", "run.yaml:1: data.train: a list or map is given where a text is meant"},
+        {"data: {train: [a, 'b,c']}\n",
+         "run.yaml:1: data.train: 'b,c' has a comma, which is what texts of this list are told apart by"},
+        {"data: {train: []}\n", "run.yaml:1: data.train: must not be empty"},
         {"model: {tie: {a: 1}}\n", "run.yaml:1: model.tie: a map is given where true or false is meant"},
         {"train: {steps: [1]}\n", "run.yaml:1: train.steps: a list is given where a whole number is meant"},
         {"model: {norm: [a]}\n", "run.yaml:1: model.norm: a list is given where a name is meant"},

@@ -71,15 +71,15 @@ static void test_loss(void **state) {
                                        .low = 0.5,
                                        .high = 4,
                                        .micro_batches = 2,
-                                       .step = {.slot = 2, .grad_scale = 0.0625}};
+                                       .step = {.slot = 2, .grad_scale = 0.0625, .weight = 3}};
     for (int i = 0; i < TYPES; i++) {
         struct trial t;
         trial_open(&t, &row, real_types[i]);
-        check_loss(&t, 1.5, 1.5, 1, 0.75);
-        check_loss(&t, 0.25, 0.5, 0, 0.25);
-        check_loss(&t, 9, 4, 0, 2);
-        check_loss(&t, 0.5, 0.5, 1, 0.25);
-        check_loss(&t, 4, 4, 1, 2);
+        check_loss(&t, 1.5, 1.5, 1, 2.25);
+        check_loss(&t, 0.25, 0.5, 0, 0.75);
+        check_loss(&t, 9, 4, 0, 6);
+        check_loss(&t, 0.5, 0.5, 1, 0.75);
+        check_loss(&t, 4, 4, 1, 6);
         check_loss(&t, NAN, NAN, 0, NAN);
         check_loss(&t, INFINITY, 4, 0, INFINITY);
         check_loss(&t, -INFINITY, 0.5, 0, -INFINITY);

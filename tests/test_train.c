@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "data/sampler.h"
 #include "train/train.h"
 
 #include <setjmp.h>
@@ -207,51 +206,6 @@ static void metrics_are_cut_back(void **state) {
     assert_int_equal(metrics_cut("/nonexistent/metrics.jsonl", 3), 0);
 }
 
-/* Every window of an epoch is seen once; sequences are the same whoever asks. */
-static void an_epoch_sees_every_window_once(void **state) {
-    (void)state;
-    static const int64_t lengths[] = {9, 16, 17, 100, 1000, 12345};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        struct text text = {.length = lengths[i]};
-        struct sampler s;
-        sampler_init(&s, &text, 8, 2, 1, 3, 5);
-        char *visited = calloc((size_t)s.windows, 1);
-        for (int64_t epoch = 0; epoch < 3; epoch++) {
-            memset(visited, 0, (size_t)s.windows);
-            int64_t shift = sampler_start(&s, epoch * s.windows) % 8;
-            for (int64_t n = 0; n < s.windows; n++) {
-                int64_t start = sampler_start(&s, epoch * s.windows + n);
-                assert_true(start >= 0 && start + 8 < lengths[i]); /* the token after the window exists */
-                assert_int_equal(start % 8, shift);
-                assert_false(visited[start / 8]++);
-            }
-        }
-        free(visited);
-    }
-}
-
-/* Evaluation covers every token that has one before it, once. */
-static void evaluation_covers_the_text(void **state) {
-    (void)state;
-    uint8_t bytes[100];
-    for (int i = 0; i < 100; i++) bytes[i] = (uint8_t)i;
-    for (int64_t length = 2; length <= 100; length++) {
-        struct text text = {.bytes = bytes, .length = length};
-        int32_t tokens[3 * 8], targets[3 * 8];
-        int64_t next = 1, batches = sampler_eval_batches(&text, 8, 3);
-        for (int64_t b = 0; b < batches; b++) {
-            sampler_eval_batch(&text, 8, 3, b, tokens, targets);
-            for (int i = 0; i < 24; i++) {
-                if (targets[i] < 0) continue;
-                assert_int_equal(targets[i], next);
-                assert_int_equal(tokens[i], next - 1);
-                next++;
-            }
-        }
-        assert_int_equal(next, length);
-    }
-}
-
 static int make_scratch(void **state) {
     (void)state;
     snprintf(scratch, sizeof scratch, "%s/lockstep-train-XXXXXX",
@@ -272,8 +226,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules_are_golden),
         cmocka_unit_test(metrics_are_cut_back),
-        cmocka_unit_test(an_epoch_sees_every_window_once),
-        cmocka_unit_test(evaluation_covers_the_text),
         cmocka_unit_test(a_nan_gradient_skips_the_step),
         cmocka_unit_test(too_many_skips_stop_with_the_state_saved),
         cmocka_unit_test(a_skipped_step_changes_no_weight),

@@ -28,6 +28,7 @@ static void attend(const struct kernel_args *a, int64_t head, int64_t begin, rea
     const real *k = q + width, *v = q + 2 * width;
     real *o = (real *)a->out[0].data + (sequence * time + begin) * width + column;
     real *lse = (real *)a->out[1].data + head * time;
+    const int32_t *starts = a->in[1].data ? (const int32_t *)a->in[1].data + sequence * time + begin : NULL;
     int64_t rows = smaller(ATTENTION_TILE, time - begin), keys = begin + rows;
     int stride = (int)(3 * width);
 
@@ -36,7 +37,9 @@ static void attend(const struct kernel_args *a, int64_t head, int64_t begin, rea
     struct draws draws = draws_of(a);
     for (int64_t i = 0; i < rows; i++) {
         real *row = scores + i * keys;
-        lse[begin + i] = softmax_row(row, begin + i + 1, keys);
+        int64_t first = starts ? starts[i] : 0; /* keys before it belong to other documents */
+        memset(row, 0, (size_t)first * sizeof *row);
+        lse[begin + i] = softmax_row(row + first, begin + i + 1 - first, keys - first);
         if (attr->rate > 0) drop_row(a, &draws, head, begin + i, row);
     }
     real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)size, (int)keys, 1, scores, (int)keys, v,

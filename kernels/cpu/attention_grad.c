@@ -15,17 +15,21 @@ struct head {
     int stride;
     const real *q, *k, *v, *o, *d_out, *lse;
     real *dq, *dk, *dv;
+    const int32_t *starts;     /* of the sequence; NULL: it is one document */
     const struct draws *draws; /* NULL without dropout */
     real scale, factor;        /* factor: what kept probabilities were multiplied by */
 };
 
-/* row: scores in, P out, zero from `live` on; dropped elements get a minus sign, so that they need not be drawn again.
+static int64_t first_key(const struct head *h, int64_t query) { return h->starts ? h->starts[query] : 0; }
+
+/* row: scores in, P out, zero outside [first key, `live`); dropped elements get a minus sign, so that they need not be drawn again.
  * dropped: P * M. */
 static void probabilities(const struct head *h, int64_t query, int64_t keys, real *row, real *dropped) {
-    int64_t live = query + 1, padded_keys = (h->time + 3) / 4 * 4;
+    int64_t first = first_key(h, query), live = query + 1, padded_keys = (h->time + 3) / 4 * 4;
     real shift = h->lse[query];
+    memset(row, 0, (size_t)first * sizeof *row);
 #pragma omp simd
-    for (int64_t i = 0; i < live; i++) row[i] = real_exp(row[i] - shift);
+    for (int64_t i = first; i < live; i++) row[i] = real_exp(row[i] - shift);
     memset(row + live, 0, (size_t)(keys - live) * sizeof *row);
     if (!h->draws) return;
     for (int64_t begin = 0; begin < live; begin += DRAWS) {
@@ -44,10 +48,11 @@ static void probabilities(const struct head *h, int64_t query, int64_t keys, rea
 
 /* grad: dO V^T in, dS out, both before M; p as probabilities() left it. */
 static void score_grad(const struct head *h, int64_t query, int64_t keys, const real *p, real *grad) {
-    int64_t live = query + 1;
+    int64_t first = first_key(h, query), live = query + 1;
     real delta = (real)row_dot(h->d_out + query * h->width, h->o + query * h->width, h->size), factor = h->factor;
+    memset(grad, 0, (size_t)first * sizeof *grad);
 #pragma omp simd
-    for (int64_t i = 0; i < live; i++) grad[i] = p[i] < 0 ? p[i] * delta : p[i] * (factor * grad[i] - delta);
+    for (int64_t i = first; i < live; i++) grad[i] = p[i] < 0 ? p[i] * delta : p[i] * (factor * grad[i] - delta);
     memset(grad + live, 0, (size_t)(keys - live) * sizeof *grad);
 }
 
@@ -92,6 +97,7 @@ static void head_grad(const struct kernel_args *a, const struct draws *draws, in
         .o = o + offset,
         .d_out = d_out + offset,
         .lse = lse + index * time,
+        .starts = a->in[4].data ? (const int32_t *)a->in[4].data + sequence * time : NULL,
         .dq = dqkv + qkv_offset,
         .dk = dqkv + qkv_offset + width,
         .dv = dqkv + qkv_offset + 2 * width,

@@ -5,13 +5,14 @@ void K(embed)(const struct kernel_args *a) {
     const int32_t *tokens = a->in[0].data;
     const real *wte = a->in[1].data, *wpe = a->in[2].data;
     real *x = a->out[0].data;
+    const int32_t *starts = a->in[3].data;
     int64_t width = a->in[1].dim[1], positions = a->in[2].dim[0];
     int64_t time = a->attr->time, rows = a->attr->batch * time;
 #pragma omp parallel for schedule(static) if (rows * width >= SMALL)
     for (int64_t row = 0; row < rows; row++) {
         const real *token = wte + tokens[row] * width;
         real *y = x + row * width;
-        int64_t position = a->step->position + row % time;
+        int64_t position = a->step->position + row % time - (starts ? starts[row] : 0);
         if (wpe && position < positions) {
             const real *place = wpe + position * width;
 #pragma omp simd
@@ -45,24 +46,35 @@ static void position_grad(const real *dx, int64_t batch, int64_t time, int64_t w
     }
 }
 
-void K(embed_grad)(const struct kernel_args *a) {
+/* out[key(row)] += the rows of dx, in the order of their index: threads divide the columns. A row's key is its token, or
+ * with `starts` its position. */
+static void sum_by_key(const struct kernel_args *a, int positions, real *out) {
     const real *dx = a->in[0].data;
-    const int32_t *tokens = a->in[1].data;
-    real *dwte = a->out[0].data, *dwpe = a->out[1].data;
-    int64_t width = a->out[0].dim[1], time = a->attr->time, rows = a->attr->batch * time;
-    if (!(a->add & 1)) zero(dwte, elements(&a->out[0]));
-        /* Rows of one token must be added in order, so threads divide the columns. */
+    const int32_t *tokens = a->in[1].data, *starts = a->in[2].data;
+    int64_t width = a->in[0].dim[1], time = a->attr->time, rows = a->attr->batch * time;
 #pragma omp parallel for schedule(static) if (rows * width >= SMALL)
     for (int64_t begin = 0; begin < width; begin += COLUMN_BLOCK) {
         int64_t count = smaller(COLUMN_BLOCK, width - begin);
         for (int64_t row = 0; row < rows; row++) {
+            int64_t key = positions ? row % time - starts[row] : tokens[row];
             const real *from = dx + row * width + begin;
-            real *to = dwte + tokens[row] * width + begin;
+            real *to = out + key * width + begin;
 #pragma omp simd
             for (int64_t c = 0; c < count; c++) to[c] += from[c];
         }
     }
+}
+
+void K(embed_grad)(const struct kernel_args *a) {
+    const real *dx = a->in[0].data;
+    real *dwte = a->out[0].data, *dwpe = a->out[1].data;
+    int64_t width = a->out[0].dim[1], time = a->attr->time, whole = a->in[2].data ? 0 : time;
+    if (!(a->add & 1)) zero(dwte, elements(&a->out[0]));
+    sum_by_key(a, 0, dwte);
     if (!dwpe) return;
-    position_grad(dx, a->attr->batch, time, width, a->add >> 1 & 1, dwpe);
-    if (!(a->add & 2)) zero(dwpe + time * width, elements(&a->out[1]) - time * width);
+    if (!(a->add & 2)) zero(dwpe + whole * width, elements(&a->out[1]) - whole * width);
+    if (whole)
+        position_grad(dx, a->attr->batch, time, width, a->add >> 1 & 1, dwpe);
+    else
+        sum_by_key(a, 1, dwpe);
 }

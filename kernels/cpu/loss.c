@@ -77,7 +77,7 @@ void K(record_loss)(const struct kernel_args *a) {
     const double *y = a->in[0].data, *x = a->in[1].data;
     double *slot = (double *)a->out[0].data + a->step->slot;
     int64_t micro_batches = a->attr->micro_batches > 0 ? a->attr->micro_batches : 1;
-    double part = isfinite(x[0]) ? y[0] / (double)micro_batches : x[0];
+    double part = isfinite(x[0]) ? y[0] * a->step->weight / (double)micro_batches : x[0];
     *slot = a->add & 1 ? *slot + part : part;
 }
 

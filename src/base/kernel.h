@@ -56,7 +56,8 @@ struct step_block {
     int32_t held;         /* how many sums are held before that */
     int64_t position;     /* generation: tokens already in the cache */
     int64_t row;          /* generation: the row whose logits are wanted */
-    double grad_scale;    /* d(step loss)/d(micro-batch loss) = 1 / (slots * micro_batches_per_slot) */
+    double grad_scale;    /* d(step loss)/d(micro-batch loss): the micro-batch's part of the step's targets */
+    double weight;        /* grad_scale * slots * micro_batches_per_slot: 1 where all have the same number of targets */
     double lr;
     int64_t adam_step; /* updates done so far; the next one is adam_step + 1 */
 

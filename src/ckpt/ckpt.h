@@ -1,6 +1,7 @@
 /* Checkpoints: sharded HDF5, one file a rank, written so that a folder either is a whole checkpoint or does not count.
  *
  *   DIR/step-00000100/shard-00000-of-00002.h5 …   contiguous datasets: the slices that a rank holds of each array
+ *   DIR/step-00000100/tokenizer.json              what turns text into the tokens that the model was trained on, if known
  *   DIR/step-00000100/manifest.json               sizes and hashes of every file, counters, config; written last
  *
  * Saving: each rank writes into step-N.tmp, closes, syncs, reads back and hashes; ranks agree; rank 0 writes the manifest,
@@ -28,7 +29,9 @@ struct ckpt_meta {
     int64_t step;       /* the state is the one before this step */
     int64_t adam_step;  /* updates done */
     int64_t skipped;    /* steps skipped so far */
-    const char *config; /* the run's config as YAML; on reading, owned by the struct: ckpt_meta_free() */
+    const char *config; /* the run's config as YAML */
+    const char *data;   /* what the run was trained on, a line a source; NULL: not told */
+    /* All texts are owned by the struct after reading: ckpt_meta_free(). */
 };
 
 /* The ranks that save together. With one rank pass size 1; the functions are then not called. */
@@ -40,9 +43,9 @@ struct ckpt_group {
 };
 
 /* Collective. Writes DIR/step-N, then deletes all but the newest `keep` whole checkpoints (0: keeps all), never the one
- * just written. STATUS_FAILED with the path and the system's reason (disk full …); nothing half-written counts. */
+ * just written. `tokenizer` (may be NULL) is the text of a tokenizer.json; only rank 0's is used. STATUS_FAILED with the path and the system's reason (disk full …); nothing half-written counts. */
 int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
-              const struct ckpt_group *group, int keep);
+              const char *tokenizer, const struct ckpt_group *group, int keep);
 
 /* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line
  * each; may be NULL). STATUS_BAD_DATA if there is none. */
@@ -54,6 +57,9 @@ int ckpt_verify(const char *path);
 /* Reads the manifest. */
 int ckpt_read_meta(const char *path, struct ckpt_meta *meta);
 void ckpt_meta_free(struct ckpt_meta *meta);
+
+/* Reads the checkpoint's tokenizer.json, verified; *json (the caller's: free()) is NULL where there is none. */
+int ckpt_tokenizer(const char *path, char **json, int64_t *length);
 
 /* Fills elements [begin, end) of each array from whatever shards hold them, however they were cut. Verifies the files
  * first. Name, type and shape must match; an array that the checkpoint lacks is an error. */

@@ -8,18 +8,18 @@
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
 
-/* Every shard has the size that its rank reported, seen from here; and the manifest reads back. */
+/* Every file has the size that its rank reported, seen from here; and the manifest reads back. */
 static int write_manifest(const char *temporary, const struct manifest *manifest) {
     char path[PATH_SIZE], name[SHARD_NAME];
-    for (int rank = 0; rank < manifest->ranks; rank++) {
+    for (int i = 0; i < manifest->files; i++) {
         struct stat info;
-        shard_name(name, rank, manifest->ranks);
+        manifest_file_name(name, manifest, i);
         TRY(path_join(path, temporary, name));
-        if (stat(path, &info) || info.st_size != manifest->file[rank].bytes)
+        if (stat(path, &info) || info.st_size != manifest->file[i].bytes)
             return fail(STATUS_FAILED,
                         "%s: rank 0 does not see this file as rank %d wrote it: the folder of checkpoints must be on a "
                         "file system that all ranks share",
-                        path, rank);
+                        path, i < manifest->ranks ? i : 0);
     }
     TRY(manifest_write(temporary, manifest));
     TRY(folder_sync(temporary));
@@ -33,7 +33,8 @@ static int write_manifest(const char *temporary, const struct manifest *manifest
 static int says_the_same(const char *path, const char *temporary, const struct manifest *manifest) {
     struct ckpt_meta meta;
     if (ckpt_read_meta(path, &meta)) return 0;
-    int same = strcmp(meta.config, manifest->meta.config) == 0;
+    const char *data = manifest->meta.data ? manifest->meta.data : "";
+    int same = strcmp(meta.config, manifest->meta.config) == 0 && strcmp(meta.data ? meta.data : "", data) == 0;
     ckpt_meta_free(&meta);
     char there[DIGEST_SIZE], here[DIGEST_SIZE];
     return same && !ckpt_hash(path, there) && !ckpt_hash(temporary, here) && strcmp(there, here) == 0;

@@ -71,7 +71,7 @@ static int add_array(struct reader *reader, const struct manifest_array *array) 
 }
 
 static int hash_content(struct reader *reader, const struct manifest *manifest, char hex[DIGEST_SIZE]) {
-    for (int shard = 0; shard < manifest->ranks; shard++) TRY(manifest_check_shard(reader->folder, manifest, shard));
+    for (int shard = 0; shard < manifest->ranks; shard++) TRY(manifest_check_file(reader->folder, manifest, shard));
     const struct manifest_array **sorted = manifest_sorted(manifest);
     if (!sorted || !reader->block || !reader->state) {
         free(sorted);

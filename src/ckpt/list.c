@@ -66,14 +66,15 @@ int ckpt_show(const char *path, FILE *out) {
             meta->adam_step, meta->skipped);
     fprintf(out, "  ranks      %d\n  written    %s\n", manifest.ranks, manifest.written);
     fprintf(out, "  state      %s\n", manifest_check_sizes(path, &manifest) ? fail_message() : "whole");
-    fprintf(out, "\n%d files\n", manifest.ranks);
-    for (int i = 0; i < manifest.ranks; i++) {
+    fprintf(out, "\n%d files\n", manifest.files);
+    for (int i = 0; i < manifest.files; i++) {
         char name[SHARD_NAME], size[BYTES_TEXT];
-        shard_name(name, i, manifest.ranks);
+        manifest_file_name(name, &manifest, i);
         bytes_text(manifest.file[i].bytes, size);
         fprintf(out, "  %s  %10s  %s\n", name, size, manifest.file[i].hash);
     }
     show_arrays(&manifest, out);
+    if (meta->data) fprintf(out, "\ndata\n%s", meta->data);
     fprintf(out, "\nconfig\n%s", meta->config);
     manifest_free(&manifest);
     return 0;

@@ -24,8 +24,7 @@ int ckpt_verify(const char *path) {
     struct manifest manifest;
     TRY(manifest_read(path, &manifest));
     int status = manifest_check_sizes(path, &manifest); /* the quick check of all first */
-    for (int shard = 0; shard < manifest.ranks && !status; shard++)
-        status = manifest_check_shard(path, &manifest, shard);
+    for (int i = 0; i < manifest.files && !status; i++) status = manifest_check_file(path, &manifest, i);
     manifest_free(&manifest);
     return status;
 }
@@ -153,7 +152,7 @@ static int load(const char *path, const struct manifest *manifest, const struct 
     /* Everything that will be read is verified before the first element is written to the caller's memory. */
     for (size_t i = 0; i < pieces->count; i++)
         if (i == 0 || pieces->piece[i].cut->shard != pieces->piece[i - 1].cut->shard)
-            TRY(manifest_check_shard(path, manifest, pieces->piece[i].cut->shard));
+            TRY(manifest_check_file(path, manifest, pieces->piece[i].cut->shard));
     for (size_t next = 0; next < pieces->count;) TRY(read_shard(path, manifest, pieces, &next));
     return 0;
 }
@@ -165,6 +164,24 @@ int ckpt_load(const char *path, const struct ckpt_array *arrays, int count) {
     int status = manifest_check_sizes(path, &manifest);
     if (!status) status = load(path, &manifest, arrays, count, &pieces);
     free(pieces.piece);
+    manifest_free(&manifest);
+    return status;
+}
+
+static int read_tokenizer(const char *path, const struct manifest *manifest, char **json, int64_t *length) {
+    char file[PATH_SIZE];
+    if (manifest->files == manifest->ranks) return 0;
+    TRY(manifest_check_file(path, manifest, manifest->ranks));
+    TRY(path_join(file, path, TOKENIZER_NAME));
+    return file_read(file, json, length) ? STATUS_BAD_DATA : 0;
+}
+
+int ckpt_tokenizer(const char *path, char **json, int64_t *length) {
+    struct manifest manifest;
+    *json = NULL;
+    *length = 0;
+    TRY(manifest_read(path, &manifest));
+    int status = read_tokenizer(path, &manifest, json, length);
     manifest_free(&manifest);
     return status;
 }

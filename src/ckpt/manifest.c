@@ -15,8 +15,16 @@ void shard_name(char name[SHARD_NAME], int rank, int ranks) {
     snprintf(name, SHARD_NAME, "shard-%05d-of-%05d.h5", rank, ranks);
 }
 
+void manifest_file_name(char name[SHARD_NAME], const struct manifest *manifest, int index) {
+    if (index < manifest->ranks)
+        shard_name(name, index, manifest->ranks);
+    else
+        snprintf(name, SHARD_NAME, "%s", TOKENIZER_NAME);
+}
+
 void ckpt_meta_free(struct ckpt_meta *meta) {
     free((char *)meta->config);
+    free((char *)meta->data);
     *meta = (struct ckpt_meta){0};
 }
 
@@ -84,14 +92,14 @@ const struct manifest_array *manifest_find(const struct manifest_array *const *s
     return NULL;
 }
 
-static int check_size(const char *folder, const struct manifest *manifest, int shard, char path[PATH_SIZE]) {
+static int check_size(const char *folder, const struct manifest *manifest, int index, char path[PATH_SIZE]) {
     char name[SHARD_NAME];
-    shard_name(name, shard, manifest->ranks);
+    manifest_file_name(name, manifest, index);
     TRY(path_join(path, folder, name));
     struct stat info;
     if (stat(path, &info) && errno == ENOENT) return manifest_bad_file(folder, name, "this file is missing");
     if (stat(path, &info)) return manifest_bad_file(folder, name, "cannot open: %s", strerror(errno));
-    int64_t bytes = (int64_t)info.st_size, meant = manifest->file[shard].bytes;
+    int64_t bytes = (int64_t)info.st_size, meant = manifest->file[index].bytes;
     if (bytes != meant)
         return manifest_bad_file(folder, name, "the file has %" PRId64 " bytes, %s the %" PRId64 " of the manifest",
                                  bytes, bytes < meant ? "less than" : "more than", meant);
@@ -100,19 +108,19 @@ static int check_size(const char *folder, const struct manifest *manifest, int s
 
 int manifest_check_sizes(const char *folder, const struct manifest *manifest) {
     char path[PATH_SIZE];
-    for (int shard = 0; shard < manifest->ranks; shard++) TRY(check_size(folder, manifest, shard, path));
+    for (int i = 0; i < manifest->files; i++) TRY(check_size(folder, manifest, i, path));
     return 0;
 }
 
-int manifest_check_shard(const char *folder, const struct manifest *manifest, int shard) {
+int manifest_check_file(const char *folder, const struct manifest *manifest, int index) {
     char path[PATH_SIZE], name[SHARD_NAME], hash[DIGEST_SIZE];
     int64_t bytes;
-    TRY(check_size(folder, manifest, shard, path));
+    TRY(check_size(folder, manifest, index, path));
     if (digest_file(path, 0, &bytes, hash)) return STATUS_BAD_DATA;
-    shard_name(name, shard, manifest->ranks);
-    if (bytes != manifest->file[shard].bytes || strcmp(hash, manifest->file[shard].hash))
+    manifest_file_name(name, manifest, index);
+    if (bytes != manifest->file[index].bytes || strcmp(hash, manifest->file[index].hash))
         return manifest_bad_file(folder, name,
                                  "the content is not what was saved (its hash is %s, the manifest has %s)", hash,
-                                 manifest->file[shard].hash);
+                                 manifest->file[index].hash);
     return 0;
 }

@@ -6,8 +6,11 @@
  *   	"step":	100, "adam_step":	100, "skipped":	0, "ranks":	2, "written":	"2025-01-31T12:00:00Z",
  *   	"files":	[{"name":	"shard-00000-of-00002.h5", "bytes":	…, "xxh3_128":	"…"}, …],
  *   	"arrays":	[{"name":	"params/h0.ln1.w", "type":	"f32", "shape":	[128], "cuts":	[[0, 0, 64], [1, 64, 128]]}, …],
- *   	"config":	"the run's config as YAML"
+ *   	"config":	"the run's config as YAML",
+ *   	"data":	"what the run was trained on"
  *   }
+ *
+ * The files are the shards of all ranks in order, and tokenizer.json after them if there is one.
  *
  * A cut is [shard, begin, end]: which shard holds which elements. The cuts of an array are in order, and cover it. */
 #ifndef CKPT_MANIFEST_H
@@ -16,7 +19,8 @@
 #include "ckpt/ckpt.h"
 #include "ckpt/digest.h"
 
-#define MANIFEST_NAME "manifest.json"
+#define MANIFEST_NAME  "manifest.json"
+#define TOKENIZER_NAME "tokenizer.json"
 
 enum { MANIFEST_FORMAT = 1, RANKS_MAX = 99999, SHARD_NAME = 40, TIME_TEXT = 32 };
 
@@ -40,13 +44,17 @@ struct manifest {
     struct ckpt_meta meta;
     char written[TIME_TEXT]; /* UTC, ISO 8601 */
     int ranks;
-    struct manifest_file *file; /* one a rank */
+    struct manifest_file *file; /* [files] */
+    int files;                  /* ranks, or one more: the tokenizer */
     struct manifest_array *array;
     int arrays;
 };
 
 /* "shard-00001-of-00002.h5" */
 void shard_name(char name[SHARD_NAME], int rank, int ranks);
+
+/* The name of file `index`. */
+void manifest_file_name(char name[SHARD_NAME], const struct manifest *manifest, int index);
 
 /* Fails unless cuts follow each other from 0 to the array's end; the message names the gap or the overlap. */
 int manifest_check_cuts(const struct manifest_array *array);
@@ -71,7 +79,7 @@ const struct manifest_array *manifest_find(const struct manifest_array *const *s
 /* Presence and sizes of the files, without reading them. STATUS_BAD_DATA. */
 int manifest_check_sizes(const char *folder, const struct manifest *manifest);
 
-/* Size and hash of one shard. STATUS_BAD_DATA. */
-int manifest_check_shard(const char *folder, const struct manifest *manifest, int shard);
+/* Size and hash of one file: a rank's shard, or the tokenizer. STATUS_BAD_DATA. */
+int manifest_check_file(const char *folder, const struct manifest *manifest, int index);
 
 #endif

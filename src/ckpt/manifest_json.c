@@ -23,9 +23,9 @@ static int append(cJSON *array, cJSON *item) {
 
 static int add_files(cJSON *files, const struct manifest *manifest) {
     int ok = files != NULL;
-    for (int i = 0; i < manifest->ranks && ok; i++) {
+    for (int i = 0; i < manifest->files && ok; i++) {
         char name[SHARD_NAME];
-        shard_name(name, i, manifest->ranks);
+        manifest_file_name(name, manifest, i);
         cJSON *file = cJSON_CreateObject();
         ok = append(files, file) && cJSON_AddStringToObject(file, "name", name) &&
              cJSON_AddNumberToObject(file, "bytes", (double)manifest->file[i].bytes) &&
@@ -67,6 +67,7 @@ static char *print_content(const struct manifest *manifest) {
     ok = ok && arrays;
     for (int i = 0; i < manifest->arrays && ok; i++) ok = add_array(arrays, &manifest->array[i]);
     ok = ok && cJSON_AddStringToObject(root, "config", meta->config);
+    if (meta->data) ok = ok && cJSON_AddStringToObject(root, "data", meta->data);
     char *text = ok ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     return text;
@@ -115,15 +116,17 @@ static int copy_text(const cJSON *object, const char *key, char *out, size_t siz
 }
 
 static int read_files(const cJSON *files, struct manifest *manifest) {
-    if (!cJSON_IsArray(files) || cJSON_GetArraySize(files) != manifest->ranks) return 0;
-    manifest->file = calloc((size_t)manifest->ranks, sizeof(*manifest->file));
+    manifest->files = cJSON_GetArraySize(files);
+    if (!cJSON_IsArray(files) || (manifest->files != manifest->ranks && manifest->files != manifest->ranks + 1))
+        return 0;
+    manifest->file = calloc((size_t)manifest->files, sizeof(*manifest->file));
     if (!manifest->file) return 0;
     int i = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, files) {
         /* Names are derived, never followed: a manifest cannot point outside of its folder. */
         char name[SHARD_NAME], meant[SHARD_NAME];
-        shard_name(meant, i, manifest->ranks);
+        manifest_file_name(meant, manifest, i);
         struct manifest_file *file = &manifest->file[i++];
         if (!copy_text(item, "name", name, sizeof name) || strcmp(name, meant) ||
             !get_number(item, "bytes", EXACT_MAX, &file->bytes) ||
@@ -193,7 +196,11 @@ static const char *read_content(const cJSON *root, struct manifest *manifest) {
     if (!read_arrays(cJSON_GetObjectItemCaseSensitive(root, "arrays"), manifest)) return "arrays";
     const char *config = get_text(root, "config");
     meta->config = config ? strdup(config) : NULL;
-    return meta->config ? NULL : "config";
+    if (!meta->config) return "config";
+    const cJSON *data = cJSON_GetObjectItemCaseSensitive(root, "data");
+    if (!data) return NULL;
+    meta->data = cJSON_IsString(data) ? strdup(data->valuestring) : NULL;
+    return meta->data ? NULL : "data";
 }
 
 /* `text` is JSON, whole and unchanged since it was written, and of the format that this build reads. */

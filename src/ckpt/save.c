@@ -35,6 +35,7 @@ struct save {
     const struct ckpt_array *arrays;
     int count;
     const struct ckpt_group *group;
+    const char *tokenizer;
     int keep;
     char final[PATH_SIZE], temporary[PATH_SIZE], shard[PATH_SIZE];
 
@@ -168,9 +169,12 @@ static int fill_manifest(struct save *save) {
     struct manifest *manifest = &save->manifest;
     manifest->meta = *save->meta;
     manifest->meta.config = strdup(save->meta->config ? save->meta->config : "");
+    manifest->meta.data = save->meta->data ? strdup(save->meta->data) : NULL;
     manifest->ranks = save->group->size;
-    manifest->file = calloc((size_t)manifest->ranks, sizeof(*manifest->file));
+    manifest->files = manifest->ranks + !!save->tokenizer;
+    manifest->file = calloc((size_t)manifest->files, sizeof(*manifest->file));
     manifest->array = calloc((size_t)save->count + 1, sizeof(*manifest->array));
+    if (save->meta->data && !manifest->meta.data) return fail(STATUS_FAILED, "out of memory");
     if (!manifest->meta.config || !manifest->file || !manifest->array) return fail(STATUS_FAILED, "out of memory");
     manifest->arrays = save->count;
     for (int i = 0; i < save->count; i++) TRY(fill_cuts(save, i));
@@ -217,10 +221,19 @@ static int write_shard(struct save *save) {
     return shard_compare(save->shard, save->arrays, save->count);
 }
 
+static int write_tokenizer(struct save *save) {
+    char path[PATH_SIZE];
+    struct manifest_file *file = &save->manifest.file[save->manifest.ranks];
+    TRY(path_join(path, save->temporary, TOKENIZER_NAME));
+    TRY(file_write(path, save->tokenizer, (int64_t)strlen(save->tokenizer)));
+    return digest_file(path, 1, &file->bytes, file->hash);
+}
+
 /* Phase: rank 0 makes the folder count. */
 static int make_it_count(struct save *save) {
     TRY(gather(save, &save->file, save->files, sizeof save->file));
     if (save->group->rank != 0) return 0;
+    if (save->tokenizer) TRY(write_tokenizer(save));
     memcpy(save->manifest.file, save->files, (size_t)save->group->size * sizeof(*save->files));
     return commit(save->dir, save->temporary, save->final, &save->manifest);
 }
@@ -275,10 +288,12 @@ static void clean_up(struct save *save) {
 }
 
 int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
-              const struct ckpt_group *group, int keep) {
+              const char *tokenizer, const struct ckpt_group *group, int keep) {
     if (group->size < 1 || group->size > RANKS_MAX)
         return fail(STATUS_FAILED, "%d ranks cannot save together: 1 to %d can", group->size, RANKS_MAX);
-    struct save save = {.dir = dir, .meta = meta, .arrays = arrays, .count = count, .group = group, .keep = keep};
+    struct save save = {.dir = dir, .meta = meta, .arrays = arrays, .count = count, .group = group};
+    save.tokenizer = tokenizer;
+    save.keep = keep;
     int status = run_phases(&save);
     if (status) clean_up(&save);
     manifest_free(&save.manifest);

@@ -10,7 +10,10 @@
 int cli_train(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_generate(int argc, char **argv);
+int cli_tokenize(int argc, char **argv);
 int cli_data(int argc, char **argv);
+int cli_data_make(int argc, char **argv); /* cli_data() hands on to these */
+int cli_data_show(int argc, char **argv);
 int cli_ckpt(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "cli/cli.h"
+#include "data/dataset.h"
 #include "run/run.h"
 
 static const char usage[] =
@@ -10,7 +11,9 @@ static const char usage[] =
     "\n"
     "Prints the mean loss of a text under the weights of a checkpoint (or of a run's newest one), window by window.\n"
     "\n"
-    "  --data FILE     a text, or stories:BYTES:SEED; 'val' is the validation part of the run's own data (default)\n"
+    "  --data FILE     a text, which the checkpoint's tokenizer encodes; token files; or stories:BYTES:SEED. 'val' is "
+    "the\n"
+    "                  validation part of the run's own data (default)\n"
     "  --batches N     only N evenly spread batches (default: all of the text)\n"
     "\n"
     "Example: lockstep eval runs/shakespeare --data val\n";
@@ -29,43 +32,67 @@ struct request {
     int64_t batches;
 };
 
-static int open_text(const struct config *config, const char *spec, struct dataset *data) {
-    int64_t window = config->train.seq_len, vocab = config->model.vocab;
-    if (spec) {
-        TRY(text_open(&data->val, spec));
-        return text_check(&data->val, window, vocab);
-    }
-    TRY(dataset_open(data, config->data.train, config->data.val, window, vocab));
-    return data->val.length ? 0
-                            : fail(STATUS_USAGE, "the run has no validation data (data.val); name a text with --data");
+/* What is evaluated. */
+struct subject {
+    struct dataset data; /* the run's own, or nothing but a source in data.val */
+    struct tokenizer *tokenizer;
+    struct windows windows;
+    struct run run;
+};
+
+/* The text is encoded, or its tokens are compared, with the tokenizer that the model was trained with. */
+static int open_named(struct subject *s, const struct config *config, const char *checkpoint, const char *spec) {
+    TRY(run_tokenizer(checkpoint, &s->tokenizer));
+    TRY(source_open(&s->data.val, spec, s->tokenizer));
+    TRY(source_check_length(&s->data.val, config->train.seq_len));
+    return source_check_vocab(&s->data.val, config->model.vocab);
+}
+
+static int open_own(struct subject *s, const struct config *config) {
+    struct dataset_options own = {.train = config->data.train,
+                                  .val = config->data.val,
+                                  .tokenizer = config->data.tokenizer,
+                                  .window = config->train.seq_len,
+                                  .vocab = config->model.vocab};
+    TRY(dataset_open(&s->data, &own));
+    return s->data.val.count ? 0
+                             : fail(STATUS_USAGE, "the run has no validation data (data.val); name a text with --data");
+}
+
+static int open_subject(struct subject *s, const struct config *config, struct comm *comm, const char *path,
+                        const char *spec) {
+    struct plan_request plan = {.segments = 1u << SEG_EVAL,
+                                .ranks = 1,
+                                .batch = (int)config->train.micro_batch,
+                                .time = (int)config->train.seq_len};
+    TRY(spec ? open_named(s, config, path, spec) : open_own(s, config));
+    TRY(windows_open(&s->windows, &s->data.val, config->train.seq_len, run_documents(config)));
+    TRY(run_open(&s->run, config, &plan, comm, backend_choose(config->backend)));
+    return run_load(&s->run, path);
 }
 
 static int evaluate(const struct request *request) {
     char path[2048];
     struct config config;
     struct comm comm = {.transport = &transport_self, .size = 1, .local_size = 1};
-    struct run run = {0};
-    struct dataset data = {0};
+    struct subject subject = {0};
     double loss = NAN;
     int64_t tokens = 0;
     TRY(run_find_checkpoint(request->checkpoint, path, sizeof path));
     TRY(run_config(path, &config));
-    struct plan_request plan = {.segments = 1u << SEG_EVAL,
-                                .ranks = 1,
-                                .batch = (int)config.train.micro_batch,
-                                .time = (int)config.train.seq_len};
-    int status = open_text(&config, request->data, &data);
-    if (!status) status = run_open(&run, &config, &plan, &comm, backend_choose(config.backend));
-    if (!status) status = run_load(&run, path);
-    if (!status) status = run_evaluate(&run, &data.val, request->batches, NULL, &loss, &tokens);
+    int status = open_subject(&subject, &config, &comm, path, request->data);
+    const struct source *val = &subject.data.val;
+    if (!status) status = run_evaluate(&subject.run, &subject.windows, request->batches, NULL, &loss, &tokens);
     if (!status) {
         printf("checkpoint %s\ntext       %s\ntokens     %lld\nloss       %.6f nats a token (%.6f bits), %a\n", path,
-               data.val.name, (long long)tokens, loss, loss / M_LN2, loss);
-        if (data.val.floor_nats >= 0)
-            printf("floor      %.6f nats a token: the exact information in this text\n", data.val.floor_nats);
+               val->name, (long long)tokens, loss, loss / M_LN2, loss);
+        if (val->floor_nats >= 0)
+            printf("floor      %.6f nats a token: the exact information in this text\n", val->floor_nats);
     }
-    run_close(&run);
-    dataset_close(&data);
+    run_close(&subject.run);
+    windows_close(&subject.windows);
+    dataset_close(&subject.data);
+    tokenizer_close(subject.tokenizer);
     return status;
 }
 

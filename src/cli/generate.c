@@ -14,11 +14,22 @@ static const char usage[] =
     "  --top-k K         draw from the K likeliest tokens only (default 0: all)\n"
     "  --top-p P         draw from the smallest set of tokens that holds probability P (default 1: all)\n"
     "  --seed S          another seed, another text (default 1)\n"
+    "  --tokenizer T     a tokenizer.json, where the checkpoint does not say what its model was trained with\n"
     "  --no-cache        compute all again for each token; the same text, slower: for checking\n"
     "\n"
     "Example: lockstep generate runs/quickstart --prompt \"Once\" --tokens 300 --top-k 50\n";
 
-enum { OPT_PROMPT = 256, OPT_TOKENS, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_SEED, OPT_NO_CACHE, OPT_HELP };
+enum {
+    OPT_PROMPT = 256,
+    OPT_TOKENS,
+    OPT_TEMPERATURE,
+    OPT_TOP_K,
+    OPT_TOP_P,
+    OPT_SEED,
+    OPT_NO_CACHE,
+    OPT_TOKENIZER,
+    OPT_HELP
+};
 
 static const struct option options[] = {
     {"prompt", required_argument, NULL, OPT_PROMPT},
@@ -28,6 +39,7 @@ static const struct option options[] = {
     {"top-p", required_argument, NULL, OPT_TOP_P},
     {"seed", required_argument, NULL, OPT_SEED},
     {"no-cache", no_argument, NULL, OPT_NO_CACHE},
+    {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -56,6 +68,9 @@ int cli_generate(int argc, char **argv) {
         case OPT_SEED:
             TRY(cli_whole("--seed", optarg, 0, 4294967295, &seed));
             o.seed = (uint32_t)seed;
+            break;
+        case OPT_TOKENIZER:
+            o.tokenizer = optarg;
             break;
         case OPT_NO_CACHE:
             o.no_cache = 1;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONFIG_TEXT = 512 };
+enum { CONFIG_TEXT = 512, CONFIG_LIST = 4096 };
 
 enum backend_choice { BACKEND_AUTO, BACKEND_CPU, BACKEND_NULL };
 enum mixer_choice { MIXER_ATTENTION };
@@ -17,7 +17,7 @@ enum norm_choice { NORM_LAYERNORM };
 enum norm_place { NORM_PRE };
 enum position_choice { POSITION_LEARNED };
 enum attention_choice { ATTENTION_FLASH };
-enum tokenizer_choice { TOKENIZER_BYTES };
+enum documents_choice { DOCUMENTS_JOINED, DOCUMENTS_APART, DOCUMENTS_PACKED };
 enum schedule_choice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD };
 enum precision_choice { PRECISION_FP32, PRECISION_FP64 };
 enum recompute_choice { RECOMPUTE_NONE };
@@ -37,9 +37,10 @@ struct config {
         } dropout;
     } model;
     struct config_data {
-        char train[CONFIG_TEXT]; /* a path, or "stories" or "stories:BYTES:SEED": the built-in corpus */
-        char val[CONFIG_TEXT];   /* a path, a fraction of train taken from its end, or "" */
-        int tokenizer;
+        char train[CONFIG_LIST];     /* "[WEIGHT ]SOURCE, …": see data/source.h */
+        char val[CONFIG_TEXT];       /* a source, a fraction of train taken from its end, or "" */
+        char tokenizer[CONFIG_TEXT]; /* "auto", "bytes" or a path: see data/dataset.h */
+        int documents;
     } data;
     struct config_train {
         int64_t steps, slots, micro_batch, micro_batches_per_slot, seq_len; /* seq_len 0: model.context */

@@ -25,7 +25,8 @@ static const char *const norm_names[] = {[NORM_LAYERNORM] = "layernorm", NULL};
 static const char *const norm_place_names[] = {[NORM_PRE] = "pre", NULL};
 static const char *const position_names[] = {[POSITION_LEARNED] = "learned", NULL};
 static const char *const attention_names[] = {[ATTENTION_FLASH] = "flash", NULL};
-static const char *const tokenizer_names[] = {[TOKENIZER_BYTES] = "bytes", NULL};
+static const char *const documents_names[] = {
+    [DOCUMENTS_JOINED] = "joined", [DOCUMENTS_APART] = "apart", [DOCUMENTS_PACKED] = "packed", NULL};
 static const char *const schedule_names[] = {[SCHEDULE_COSINE] = "cosine",
                                              [SCHEDULE_LINEAR] = "linear",
                                              [SCHEDULE_CONSTANT] = "constant",
@@ -77,13 +78,20 @@ const struct schema_key schema[] = {
     {"model.dropout.embedding", VALUE_REAL, AT(model.dropout.embedding), "0.1", CLASS_TRAINING,
      "chance to drop a channel of an embedded token", .low = 0, .high = 1, .below_high = 1},
 
-    {"data.train", VALUE_TEXT, AT(data.train), "stories", CLASS_TRAINING,
-     "a file, or the built-in corpus: stories or stories:BYTES:SEED", .low = 1, .high = CONFIG_TEXT - 1},
+    {"data.train", VALUE_LIST, AT(data.train), "stories", CLASS_TRAINING,
+     "text or token files: a file, a folder, the built-in corpus (stories or stories:BYTES:SEED), or a list of these, "
+     "each with a weight before it if you like: \"0.7 books, 0.3 web\"",
+     .low = 1, .high = CONFIG_LIST - 1},
     {"data.val", VALUE_TEXT, AT(data.val), "0.1", CLASS_TRAINING,
-     "a file, a fraction of data.train, or \"\" for none; stories hold out another seed", .low = 0,
+     "a file, a folder, a fraction of data.train, or \"\" for none; stories hold out another seed", .low = 0,
      .high = CONFIG_TEXT - 1},
-    {"data.tokenizer", VALUE_NAME, AT(data.tokenizer), "bytes", CLASS_TRAINING, "how text becomes tokens",
-     .names = tokenizer_names},
+    {"data.tokenizer", VALUE_TEXT, AT(data.tokenizer), "auto", CLASS_TRAINING,
+     "how text becomes tokens: bytes, a tokenizer file or folder, or auto (tokenizer.json beside the token files; else "
+     "bytes)",
+     .low = 1, .high = CONFIG_TEXT - 1},
+    {"data.documents", VALUE_NAME, AT(data.documents), "joined", CLASS_TRAINING,
+     "documents in one sequence: joined see each other, apart do not, packed are whole as well (for fine-tuning)",
+     .names = documents_names},
 
     /* Not a matter of training: a run may be made longer, although that stretches the schedule. */
     {"train.steps", VALUE_WHOLE, AT(train.steps), "2000", CLASS_RUN, "steps in all", .low = 0, .high = STEP_MAX},
@@ -192,16 +200,16 @@ static uint32_t next_code_point(const unsigned char **text) {
     return 0;
 }
 
-static int read_text(const struct schema_key *key, const char *text, char field[CONFIG_TEXT]) {
+static int read_text(const struct schema_key *key, const char *text, char *field) {
     size_t length = strlen(text);
     if ((double)length < key->low) return fail(STATUS_USAGE, "%s: must not be empty", key->name);
     if ((double)length > key->high) return fail(STATUS_USAGE, "%s: is longer than %.0f bytes", key->name, key->high);
     const unsigned char *at = (const unsigned char *)text;
     while (*at)
         if (!next_code_point(&at)) return fail(STATUS_USAGE, "%s: '%s' is not valid UTF-8", key->name, text);
-    char copy[CONFIG_TEXT] = {0};
+    char copy[CONFIG_LIST] = {0};
     memcpy(copy, text, length);
-    memcpy(field, copy, sizeof copy);
+    memcpy(field, copy, key->type == VALUE_LIST ? CONFIG_LIST : CONFIG_TEXT);
     return 0;
 }
 
@@ -329,6 +337,7 @@ int schema_read(const struct schema_key *key, const char *text, struct config *c
     case VALUE_NAME:
         return read_name(key, text, field);
     case VALUE_TEXT:
+    case VALUE_LIST:
         return read_text(key, text, field);
     }
     return fail(STATUS_FAILED, "%s: the schema gives it no type", key->name);
@@ -407,6 +416,7 @@ void schema_write(const struct schema_key *key, const struct config *config, cha
         write_text(key->names[*(const int *)field], out);
         break;
     case VALUE_TEXT:
+    case VALUE_LIST:
         write_text(field, out);
         break;
     }
@@ -421,6 +431,7 @@ const char *schema_type_name(enum value_type type) {
         [VALUE_BOOLEAN] = "true or false",
         [VALUE_NAME] = "a name",
         [VALUE_TEXT] = "a text",
+        [VALUE_LIST] = "a text or a list of texts",
     };
     return names[type];
 }
@@ -444,7 +455,8 @@ void schema_describe(const struct schema_key *key, char out[SCHEMA_RANGE]) {
         join_names(key, " | ", out);
         break;
     case VALUE_TEXT:
-        snprintf(out, SCHEMA_RANGE, "a text, %.0f to %.0f bytes", key->low, key->high);
+    case VALUE_LIST:
+        snprintf(out, SCHEMA_RANGE, "%s, %.0f to %.0f bytes", schema_type_name(key->type), key->low, key->high);
         break;
     }
 }

@@ -15,6 +15,7 @@ enum value_type {
     VALUE_BOOLEAN,  /* int: 0 or 1 */
     VALUE_NAME,     /* int: an index into `names` */
     VALUE_TEXT,     /* char[CONFIG_TEXT]: UTF-8, zero to its end; low and high bound its bytes */
+    VALUE_LIST,     /* char[CONFIG_LIST]: the same; in YAML also a list of texts, which is one text with commas between */
 };
 
 /* The most that another value of the key changes. */
@@ -40,7 +41,7 @@ struct schema_key {
 enum {
     SCHEMA_MAX_KEYS = 64,
     SCHEMA_NAME = 128,              /* bytes: more than any key takes */
-    SCHEMA_VALUE = 4 * CONFIG_TEXT, /* bytes: any value as written, every byte of a text escaped */
+    SCHEMA_VALUE = 4 * CONFIG_LIST, /* bytes: any value as written, every byte of a text escaped */
     SCHEMA_RANGE = 160,             /* bytes: the words about a key's type and range */
 };
 

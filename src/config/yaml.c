@@ -103,19 +103,20 @@ static int read_scalar(struct reader *reader) {
         if (schema_is_section(reader->path)) return 0; /* a section whose keys are all left out */
         TRY(within(reader, schema_lookup(reader->path, &key)));
         return problem(reader, "%s: no value is given%s", key->name,
-                       key->type == VALUE_TEXT ? "; an empty text is written \"\"" : "");
+                       key->type == VALUE_TEXT || key->type == VALUE_LIST ? "; an empty text is written \"\"" : "");
     }
     TRY(within(reader, schema_lookup(reader->path, &key)));
     return within(reader, schema_read(key, text, reader->config));
 }
 
-/* Writes the list as one text, which schema_read() takes apart again: keys with lists have short ones. */
+/* Writes the list as one text, which schema_read() or the key's user takes apart again. */
 static int read_list(struct reader *reader) {
     const struct schema_key *key;
     TRY(within(reader, schema_lookup(reader->path, &key)));
-    if (key->type != VALUE_PAIR && key->type != VALUE_INTERVAL)
+    int pair = key->type == VALUE_PAIR || key->type == VALUE_INTERVAL;
+    if (!pair && key->type != VALUE_LIST)
         return problem(reader, "%s: a list is given where %s is meant", key->name, schema_type_name(key->type));
-    char list[256] = "[";
+    char list[CONFIG_LIST + 8] = "";
     int count = 0;
     for (;; count++) {
         TRY(advance(reader));
@@ -123,14 +124,16 @@ static int read_list(struct reader *reader) {
         if (reader->event.type == YAML_SEQUENCE_END_EVENT) break;
         const char *text;
         if (reader->event.type != YAML_SCALAR_EVENT)
-            return problem(reader, "%s: a list or map is given where a number is meant", key->name);
+            return problem(reader, "%s: a list or map is given where a %s is meant", key->name,
+                           pair ? "number" : "text");
         TRY(scalar_text(reader, &text));
+        if (!pair && strchr(text, ','))
+            return problem(reader, "%s: '%s' has a comma, which is what texts of this list are told apart by",
+                           key->name, text);
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", count ? ", " : "", text);
     }
-    size_t used = strlen(list);
-    snprintf(list + used, sizeof list - used, "]");
-    if (count != 2)
+    if (pair && count != 2)
         return problem(reader, "%s: a list of %d is given where %s is meant, such as %s", key->name, count,
                        schema_type_name(key->type), key->initial);
     return within(reader, schema_read(key, list, reader->config));

@@ -1,36 +1,51 @@
 /* Which tokens a micro-batch holds: a function of (seed, step, slot, micro-batch) alone, so that every rank count and every
- * resume sees the same. The text is cut into windows of `window` tokens; each epoch visits every window once, in an order
- * and from a starting shift of its own. */
+ * resume sees the same. The sequences of a run are numbered through steps, slots and micro-batches; a number tells the
+ * source, the epoch of that source and the window in it.
+ *
+ * Each epoch of a source visits every window once, in a pseudo-random order of its own (and, unless documents are packed,
+ * from a starting shift of its own). With several sources, each block of MIXTURE_BLOCK sequences holds each source's share
+ * of it exactly, in a pseudo-random order. */
 #ifndef DATA_SAMPLER_H
 #define DATA_SAMPLER_H
 
-#include <stdint.h>
+#include "data/windows.h"
 
-#include "data/text.h"
+enum { MIXTURE_BLOCK = 65536 };
 
-struct sampler {
-    const struct text *text;
-    int64_t window, windows; /* tokens a window, windows an epoch */
-    int64_t slots, micro_batches, batch;
+struct sampler_options {
+    int64_t window, slots, micro_batches, batch;
+    int64_t vocab; /* every token must be below it */
     uint32_t seed;
+    enum documents documents;
 };
 
-/* `text` stays the caller's and must hold window + 1 tokens at least. */
-void sampler_init(struct sampler *sampler, const struct text *text, int64_t window, int64_t slots,
-                  int64_t micro_batches, int64_t batch, uint32_t seed);
+struct sampler {
+    struct sampler_options options;
+    struct windows *part; /* one a source */
+    int32_t *share;       /* sequences of each source in a block */
+    int parts;
+    int varying;          /* micro-batches may have different numbers of targets */
+    struct batch scratch; /* one sequence, for sampler_counted() */
+};
 
-/* Fills tokens[batch * window] and targets (the tokens one place on). */
-void sampler_batch(const struct sampler *sampler, int64_t step, int64_t slot, int64_t micro, int32_t *tokens,
-                   int32_t *targets);
+/* Where sequence `number` of the run lies. */
+struct place {
+    int part;      /* which source */
+    int64_t epoch; /* of that source */
+    int64_t at;    /* its first token; its window's number where documents are packed */
+};
 
-/* The first token of sequence `number` of the run; sequences are numbered through steps, slots and micro-batches. */
-int64_t sampler_start(const struct sampler *sampler, int64_t number);
+/* `sources` stay the caller's. Their weights must be positive. */
+int sampler_open(struct sampler *sampler, const struct source *sources, int count,
+                 const struct sampler_options *options);
+void sampler_close(struct sampler *sampler);
 
-/* Evaluation walks the text in order: window after window, the last one shorter. How many batches cover it; */
-int64_t sampler_eval_batches(const struct text *text, int64_t window, int64_t batch);
+struct place sampler_place(const struct sampler *sampler, int64_t number);
 
-/* and batch number `index`: where the text has ended, targets are -1, which the loss leaves out. */
-void sampler_eval_batch(const struct text *text, int64_t window, int64_t batch, int64_t index, int32_t *tokens,
-                        int32_t *targets);
+/* Fills a batch. */
+int sampler_batch(const struct sampler *sampler, int64_t step, int64_t slot, int64_t micro, struct batch *batch);
+
+/* The targets that count in all micro-batches of a step, on whatever rank. Uses the sampler's scratch: one thread at a time. */
+int sampler_counted(const struct sampler *sampler, int64_t step, int64_t *counted);
 
 #endif

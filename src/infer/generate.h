@@ -8,17 +8,18 @@
 #include "config/config.h"
 
 struct generate_options {
-    const char *prompt; /* its bytes; must not be empty */
-    int64_t tokens;     /* how many to make */
-    double temperature; /* 0: the likeliest token always */
-    int64_t top_k;      /* draw from the k likeliest; 0: all */
-    double top_p;       /* draw from the smallest set of at least this probability (Holtzman et al. 2020); 1: all */
+    const char *prompt;    /* must not be empty */
+    const char *tokenizer; /* a path; NULL: the checkpoint's own */
+    int64_t tokens;        /* how many to make */
+    double temperature;    /* 0: the likeliest token always */
+    int64_t top_k;         /* draw from the k likeliest; 0: all */
+    double top_p;          /* draw from the smallest set of at least this probability (Holtzman et al. 2020); 1: all */
     uint32_t seed;
     int no_cache; /* compute the whole context again for each token, through the forward that training evaluates */
 };
 
-/* Loads the weights of a checkpoint or run folder and writes prompt and continuation to `out` as it is made. When the
- * context is full, the last half of it is kept and computed again. */
+/* Loads the weights of a checkpoint or run folder and writes prompt and continuation to `out` as it is made, up to the
+ * tokenizer's end-of-text token. When the context is full, the last half of it is kept and computed again. */
 int generate_run(const char *checkpoint, const struct generate_options *options, FILE *out);
 
 /* How many tokens of a prompt are computed at once. The padding of the last part may reach past the context: kernels leave it

@@ -25,7 +25,7 @@ static int new_plan(const struct config *config, const struct plan_request *requ
     plan->request = *request;
     plan->slots = (int)config->train.slots;
     plan->micro_batches = (int)config->train.micro_batches_per_slot;
-    plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
+    plan->starts = plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
     plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
     for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
     if (request->ranks > plan->slots)
@@ -49,6 +49,8 @@ static int add_io(struct builder *b) {
     TRY(add_buf(plan, "tokens", BUF_INPUT, DTYPE_I32, 1, &rows, &plan->tokens));
     b->tokens = plan->tokens;
     if (!generate) TRY(add_buf(plan, "targets", BUF_INPUT, DTYPE_I32, 1, &rows, &plan->targets));
+    if (!generate && b->config->data.documents != DOCUMENTS_JOINED)
+        TRY(add_buf(plan, "starts", BUF_INPUT, DTYPE_I32, 1, &rows, &plan->starts));
     if (wants(plan, SEG_MICRO_FIRST))
         TRY(add_buf(plan, "slot_losses", BUF_RESULT, DTYPE_F64, 1, &slots, &plan->slot_losses));
     b->k_cache = b->v_cache = NONE;

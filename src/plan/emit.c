@@ -83,6 +83,7 @@ int emit_embed(struct builder *b, const char *name, int wte, int wpe, int *x) {
     op.in[0] = b->tokens;
     op.in[1] = wte;
     op.in[2] = wpe;
+    op.in[3] = b->plan->starts;
     op.attr.vocab = b->plan->bufs[wte].dim[0];
     op.attr.positions = wpe == NONE ? 0 : b->plan->bufs[wpe].dim[0];
     TRY(emit_op(b, &op, name, 1));
@@ -153,9 +154,12 @@ int emit_attention(struct builder *b, const char *name, int qkv, int layer, int6
     if (cached) {
         TRY(cache_of_layer(b, "k_cache", b->k_cache, layer, &op.out[1]));
         TRY(cache_of_layer(b, "v_cache", b->v_cache, layer, &op.out[2]));
-    } else if (builder_training(b) && rate > 0) {
-        op.attr.rate = rate;
-        op.attr.site = b->site++;
+    } else {
+        op.in[1] = b->plan->starts;
+        if (builder_training(b) && rate > 0) {
+            op.attr.rate = rate;
+            op.attr.site = b->site++;
+        }
     }
     TRY(emit_op(b, &op, name, cached ? 1 : 3));
     *o = op.out[0];

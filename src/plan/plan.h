@@ -111,7 +111,8 @@ struct plan {
 
     /* Well-known buffers, NONE where the plan has no use for them. */
     int tokens, targets, logits[SEG_COUNT];
-    int step; /* the step block (base/kernel.h), as bytes */
+    int starts; /* where each token's document begins in its sequence; see op.def */
+    int step;   /* the step block (base/kernel.h), as bytes */
     int flat_params, flat_grads, flat_m, flat_v, held_sums, slot_losses, eval_loss;
 
     /* By the memory pass, in bytes. The arena is one allocation: persistent buffers first, then values. */

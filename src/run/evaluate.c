@@ -5,23 +5,22 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "data/sampler.h"
 
 /* This rank's contiguous share of the batches. */
 static int64_t first_of(const struct run *run, int64_t batches, int rank) { return batches * rank / run->comm->size; }
 
-static int compute(struct run *run, const struct text *text, int64_t batches, int64_t total, const volatile int *stop,
-                   struct eval_part *parts) {
+static int compute(struct run *run, const struct windows *windows, int64_t batches, int64_t total,
+                   const volatile int *stop, struct eval_part *parts) {
     const struct plan *plan = run->plan;
-    int64_t window = plan->request.time, batch = plan->request.batch;
+    int64_t batch = plan->request.batch;
     int64_t end = first_of(run, batches, run->comm->rank + 1);
     for (int64_t i = first_of(run, batches, run->comm->rank); i < end; i++) {
         if (stop && *stop) {
             parts[i] = (struct eval_part){NAN, 1};
             continue;
         }
-        sampler_eval_batch(text, window, batch, i * total / batches, run->tokens, run->targets);
-        TRY(run_write_batch(run, batch * window));
+        TRY(windows_eval_batch(windows, batch, i * total / batches, run->config->model.vocab, &run->batch));
+        TRY(run_write_batch(run, &run->batch, run->rows));
         TRY(run->backend->run(run->exec, SEG_EVAL));
         TRY(run->backend->copy(run->exec, plan->eval_loss, 0, &parts[i], sizeof parts[i], COPY_TO_HOST));
     }
@@ -47,22 +46,22 @@ static int make_room(struct run *run, int64_t batches) {
     return 0;
 }
 
-int run_evaluate(struct run *run, const struct text *text, int64_t batches, const volatile int *stop, double *loss,
-                 int64_t *tokens) {
+int run_evaluate(struct run *run, const struct windows *windows, int64_t batches, const volatile int *stop,
+                 double *loss, int64_t *tokens) {
     const struct plan *plan = run->plan;
-    int64_t total = sampler_eval_batches(text, plan->request.time, plan->request.batch);
+    int64_t total = windows_eval_batches(windows, plan->request.batch);
     if (!batches || batches > total) batches = total;
     TRY(make_room(run, batches));
     run->block.position = 0;
     TRY(run_write_block(run));
-    TRY(compute(run, text, batches, total, stop, run->parts));
+    TRY(compute(run, windows, batches, total, stop, run->parts));
     TRY(share(run, batches));
     double sum = 0, count = 0;
     for (int64_t i = 0; i < batches; i++) {
         sum += run->parts[i].mean * run->parts[i].count;
         count += run->parts[i].count;
     }
-    *loss = sum / count;
+    *loss = count > 0 ? sum / count : NAN;
     *tokens = (int64_t)count;
     return 0;
 }

@@ -16,14 +16,15 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
     run->backend = backend;
     TRY(plan_build(config, request, model_forward, &run->plan));
     run->rows = buf_elems(&run->plan->bufs[run->plan->tokens]);
-    run->tokens = calloc((size_t)run->rows, sizeof *run->tokens);
-    run->targets = calloc((size_t)run->rows, sizeof *run->targets);
+    run->batch.tokens = calloc((size_t)run->rows, sizeof(int32_t));
+    run->batch.targets = calloc((size_t)run->rows, sizeof(int32_t));
+    run->batch.starts = run->plan->starts == NONE ? NULL : calloc((size_t)run->rows, sizeof(int32_t));
     run->arrays = calloc((size_t)run->plan->n_params * 3, sizeof *run->arrays);
     run->spans = calloc(2 * (size_t)comm->size, sizeof *run->spans);
-    if (!run->tokens || !run->targets || !run->arrays || !run->spans) return fail(STATUS_FAILED, "out of memory");
+    if (!run->batch.tokens || !run->batch.targets || !run->arrays || !run->spans)
+        return fail(STATUS_FAILED, "out of memory");
     TRY(backend->load(run->plan, &run->store, comm, &run->exec));
     run->block.seed = (uint32_t)config->train.seed;
-    run->block.grad_scale = 1.0 / ((double)config->train.slots * (double)config->train.micro_batches_per_slot);
     return run_write_block(run);
 }
 
@@ -33,8 +34,9 @@ void run_close(struct run *run) {
         run->backend->free_store(&run->store);
     }
     plan_free(run->plan);
-    free(run->tokens);
-    free(run->targets);
+    free(run->batch.tokens);
+    free(run->batch.targets);
+    free(run->batch.starts);
     free(run->arrays);
     free(run->parts);
     free(run->spans);
@@ -138,13 +140,41 @@ int run_find_checkpoint(const char *name, char *path, int64_t size) {
     return ckpt_latest(folder, path, size, stderr);
 }
 
+enum documents run_documents(const struct config *config) {
+    static const enum documents of[] = {
+        [DOCUMENTS_JOINED] = JOINED, [DOCUMENTS_APART] = APART, [DOCUMENTS_PACKED] = PACKED};
+    return of[config->data.documents];
+}
+
+int run_tokenizer(const char *path, struct tokenizer **tokenizer) {
+    char *json, name[2100];
+    int64_t length;
+    *tokenizer = NULL;
+    TRY(ckpt_tokenizer(path, &json, &length));
+    if (!json) { /* checkpoints of version 0.1.0 have none: all of them are of bytes, and their config says so */
+        struct config config;
+        TRY(run_config(path, &config));
+        return strcmp(config.data.tokenizer, "bytes") ? 0 : tokenizer_open("bytes", tokenizer);
+    }
+    snprintf(name, sizeof name, "%s/tokenizer.json", path);
+    int status = tokenizer_open_json(json, length, name, tokenizer);
+    free(json);
+    return status;
+}
+
 int run_write_block(struct run *run) {
     return run->backend->copy(run->exec, run->plan->step, 0, &run->block, sizeof run->block, COPY_TO_DEVICE);
 }
 
-int run_write_batch(struct run *run, int64_t rows) {
+int run_write_batch(struct run *run, const struct batch *batch, int64_t rows) {
+    const struct {
+        int buf;
+        int32_t *data;
+    } inputs[] = {
+        {run->plan->tokens, batch->tokens}, {run->plan->targets, batch->targets}, {run->plan->starts, batch->starts}};
     int64_t bytes = rows * (int64_t)sizeof(int32_t);
-    TRY(run->backend->copy(run->exec, run->plan->tokens, 0, run->tokens, bytes, COPY_TO_DEVICE));
-    if (run->plan->targets == NONE) return 0;
-    return run->backend->copy(run->exec, run->plan->targets, 0, run->targets, bytes, COPY_TO_DEVICE);
+    for (int i = 0; i < 3; i++)
+        if (inputs[i].buf != NONE)
+            TRY(run->backend->copy(run->exec, inputs[i].buf, 0, inputs[i].data, bytes, COPY_TO_DEVICE));
+    return 0;
 }

@@ -6,7 +6,7 @@
 #include "backend/backend.h"
 #include "ckpt/ckpt.h"
 #include "config/config.h"
-#include "data/text.h"
+#include "data/windows.h"
 
 struct run {
     const struct config *config;
@@ -17,9 +17,8 @@ struct run {
     struct exec *exec;
     struct step_block block; /* the host's copy; run_write_block() sends it */
 
-    /* One micro-batch on its way to the device. */
-    int32_t *tokens, *targets;
-    int64_t rows;
+    struct batch batch; /* for evaluation and generation: one micro-batch on its way to the device */
+    int64_t rows;       /* its tokens */
 
     struct ckpt_array *arrays; /* see run_shard() */
     int n_arrays;
@@ -50,15 +49,21 @@ int run_config(const char *path, struct config *config);
 /* Resolves what a user names: a checkpoint folder, or a run folder whose newest whole checkpoint is meant. */
 int run_find_checkpoint(const char *name, char *path, int64_t size);
 
-/* Copies the step block, or one micro-batch of tokens and targets (NULL: none), to the device. */
+/* Copies the step block, or `rows` tokens of a batch with what else the plan reads of it, to the device. */
 int run_write_block(struct run *run);
-int run_write_batch(struct run *run, int64_t rows);
+int run_write_batch(struct run *run, const struct batch *batch, int64_t rows);
 
-/* The mean loss of `text` over `batches` evenly spread batches (0: over all of it), the same on all ranks and the same bits
+/* How documents of a sequence are treated, by data.documents. */
+enum documents run_documents(const struct config *config);
+
+/* The tokenizer that the model of the checkpoint folder `path` was trained with; the caller's. NULL where it is not known. */
+int run_tokenizer(const char *path, struct tokenizer **tokenizer);
+
+/* The mean loss of a source over `batches` evenly spread batches (0: over all of it), the same on all ranks and the same bits
  * on any number of ranks: each batch's loss is computed by one rank and all are added in order. `stop` (may be NULL) is
  * polled; when it is set the evaluation ends early with *loss NaN. Space
  * for the losses is allocated at the first call and kept. */
-int run_evaluate(struct run *run, const struct text *text, int64_t batches, const volatile int *stop, double *loss,
-                 int64_t *tokens);
+int run_evaluate(struct run *run, const struct windows *windows, int64_t batches, const volatile int *stop,
+                 double *loss, int64_t *tokens);
 
 #endif

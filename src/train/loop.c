@@ -8,9 +8,9 @@
 /* An evaluation that a signal cuts short is not reported: the caller checks for a stop next. */
 static int evaluate(struct trainer *t, struct step_report *report) {
     int64_t tokens;
-    if (!t->data.val.length) return 0;
+    if (!t->data.val.count) return 0;
     report->evaluated = 1;
-    return run_evaluate(&t->run, &t->data.val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
+    return run_evaluate(&t->run, &t->val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
 }
 
 /* STATUS_STOPPED when any rank was asked to stop. */

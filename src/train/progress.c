@@ -25,6 +25,26 @@ static void format_rate(double rate, char text[32]) {
         snprintf(text, 32, "%.0f", rate);
 }
 
+static void describe_data(const struct trainer *t) {
+    const struct dataset *data = &t->data;
+    for (int i = 0; i < data->parts; i++)
+        log_line("data: train %s, %lld tokens", data->train[i].name, (long long)data->train[i].count);
+    for (int i = 0; i < data->parts && data->parts > 1; i++)
+        log_line("data: %.2f%% of sequences from %s", 100.0 * t->sampler.share[i] / MIXTURE_BLOCK, data->train[i].name);
+    log_line("data: val %s, %lld tokens", data->val.count ? data->val.name : "none", (long long)data->val.count);
+    for (int i = 0; i < data->parts; i++) {
+        const struct windows *w = &t->sampler.part[i];
+        if (w->documents == PACKED)
+            log_line("data: %s is packed into %lld windows, %.1f%% full; %lld tokens of documents longer than a window "
+                     "are cut off",
+                     data->train[i].name, (long long)w->count,
+                     100.0 * (double)w->held / ((double)w->count * (double)w->window), (long long)w->dropped);
+    }
+    if (data->val.count && data->val.floor_nats >= 0)
+        log_line("floor: the validation text holds exactly %.4f nats a token; no honest model gets below it",
+                 data->val.floor_nats);
+}
+
 void progress_start(const struct trainer *t) {
     const struct plan *plan = t->run.plan;
     double mib = 1.0 / 1048576;
@@ -32,11 +52,7 @@ void progress_start(const struct trainer *t) {
              (long long)plan->param_elems, t->comm->size, t->comm->size == 1 ? "" : "s", t->run.backend->name,
              (long long)plan->slots * plan->micro_batches * t->run.rows,
              (double)(plan_store_bytes(plan) + plan->arena_bytes) * mib);
-    log_line("data: train %s, %lld tokens; val %s, %lld tokens", t->data.train.name, (long long)t->data.train.length,
-             t->data.val.length ? t->data.val.name : "none", (long long)t->data.val.length);
-    if (t->data.val.length && t->data.val.floor_nats >= 0)
-        log_line("floor: the validation text holds exactly %.4f nats a token; no honest model gets below it",
-                 t->data.val.floor_nats);
+    describe_data(t);
     if (t->start_step) log_line("resumed at step %lld", (long long)t->start_step);
 }
 
@@ -64,12 +80,12 @@ void progress_step(const struct trainer *t, const struct step_report *r) {
     char text[300];
     int64_t steps = t->config->train.steps, every = steps / 20 > 0 ? steps / 20 : 1;
     describe(t, r, text, sizeof text);
-    if (r->skipped)
+    if (r->skipped) {
+        const struct sampler_options *o = &t->sampler.options;
+        long long sequences = (long long)(o->slots * o->micro_batches * o->batch);
         log_line("step %lld is skipped: its loss or gradient is not finite; its data are sequences %lld to %lld of %s",
-                 (long long)r->step,
-                 (long long)(r->step * t->sampler.slots * t->sampler.micro_batches * t->sampler.batch),
-                 (long long)((r->step + 1) * t->sampler.slots * t->sampler.micro_batches * t->sampler.batch - 1),
-                 t->data.train.name);
+                 (long long)r->step, r->step * sequences, (r->step + 1) * sequences - 1, t->config->data.train);
+    }
     if (r->evaluated) {
         char floor[48] = "";
         if (t->data.val.floor_nats >= 0) snprintf(floor, sizeof floor, " (floor %.4f)", t->data.val.floor_nats);

@@ -94,10 +94,24 @@ static int open_folder(struct trainer *t) {
 
 static int open_data(struct trainer *t) {
     const struct config *c = t->config;
-    TRY(dataset_open(&t->data, c->data.train, c->data.val, c->train.seq_len, c->model.vocab));
-    sampler_init(&t->sampler, &t->data.train, c->train.seq_len, c->train.slots, c->train.micro_batches_per_slot,
-                 c->train.micro_batch, (uint32_t)c->train.seed);
-    return 0;
+    const struct dataset_options options = {.train = c->data.train,
+                                            .val = c->data.val,
+                                            .tokenizer = c->data.tokenizer,
+                                            .window = c->train.seq_len,
+                                            .vocab = c->model.vocab};
+    const struct sampler_options order = {.window = c->train.seq_len,
+                                          .slots = c->train.slots,
+                                          .micro_batches = c->train.micro_batches_per_slot,
+                                          .batch = c->train.micro_batch,
+                                          .vocab = c->model.vocab,
+                                          .seed = (uint32_t)c->train.seed,
+                                          .documents = run_documents(c)};
+    int64_t length;
+    TRY(dataset_open(&t->data, &options));
+    TRY(sampler_open(&t->sampler, t->data.train, t->data.parts, &order));
+    if (t->data.val.count) TRY(windows_open(&t->val, &t->data.val, order.window, order.documents));
+    if (t->data.tokenizer) TRY(tokenizer_to_json(t->data.tokenizer, &t->tokenizer_json, &length));
+    return dataset_describe(&t->data, &t->data_text);
 }
 
 static int open_run(struct trainer *t) {
@@ -125,6 +139,8 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     TRY(comm_agree(comm, open_run(t)));
     TRY(comm_agree(comm, open_folder(t)));
     if (options->resume) TRY(trainer_resume(t));
+    TRY(comm_agree(comm,
+                   prefetch_open(&t->prefetch, &t->sampler, t->run.plan->slot_lo, t->run.plan->slot_hi, t->step)));
     TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
     TRY(comm_agree(comm, metrics_open(t)));
     t->peak_flops = t->run.backend->peak_flops() * comm->size;
@@ -134,7 +150,12 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
 void trainer_close(struct trainer *t) {
     if (t->metrics) fclose(t->metrics);
     run_close(&t->run);
+    prefetch_close(&t->prefetch);
+    sampler_close(&t->sampler);
+    windows_close(&t->val);
     dataset_close(&t->data);
+    free(t->tokenizer_json);
+    free(t->data_text);
     free(t->slot_losses);
     if (t->lock >= 0) close(t->lock);
     log_close();

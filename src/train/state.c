@@ -35,11 +35,11 @@ int trainer_save(struct trainer *t) {
     fclose(text);
     const struct ckpt_array *arrays;
     int count;
-    struct ckpt_meta meta = {t->step, t->adam_step, t->skipped, yaml};
+    struct ckpt_meta meta = {t->step, t->adam_step, t->skipped, yaml, t->data_text};
     struct ckpt_group group = {t->comm->rank, t->comm->size, t->comm, agree, gather};
     snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
     int status = run_shard(&t->run, &arrays, &count);
-    if (!status) status = ckpt_save(folder, &meta, arrays, count, &group, (int)t->config->ckpt.keep);
+    if (!status) status = ckpt_save(folder, &meta, arrays, count, t->tokenizer_json, &group, (int)t->config->ckpt.keep);
     free(yaml);
     if (!status) t->saved_step = t->step;
     return status;
@@ -50,6 +50,26 @@ static int choose(struct trainer *t, char *path, int64_t size) {
     int status = t->comm->rank ? 0 : run_find_checkpoint(t->folder, path, size);
     TRY(comm_agree(t->comm, status));
     return t->comm->transport->broadcast(t->comm, path, size);
+}
+
+/* Tokens of another tokenizer mean other things than those that the weights were trained on. */
+static int check_tokenizer(const struct trainer *t, const char *path) {
+    struct tokenizer *made_with;
+    uint8_t there[TOKENIZER_HASH], here[TOKENIZER_HASH];
+    TRY(run_tokenizer(path, &made_with));
+    if (!made_with || !t->data.tokenizer) {
+        tokenizer_close(made_with);
+        return 0;
+    }
+    tokenizer_hash(made_with, there);
+    tokenizer_hash(t->data.tokenizer, here);
+    tokenizer_close(made_with);
+    if (!memcmp(there, here, TOKENIZER_HASH)) return 0;
+    return fail(
+        STATUS_BAD_DATA,
+        "%s: this checkpoint was trained with another tokenizer (hash %02x%02x%02x%02x…) than that of data.train "
+        "(%02x%02x%02x%02x…); resume with the data that it was trained on",
+        path, there[0], there[1], there[2], there[3], here[0], here[1], here[2], here[3]);
 }
 
 static int load(struct trainer *t, const char *path) {
@@ -70,7 +90,13 @@ static int load(struct trainer *t, const char *path) {
                  "that had "
                  "this length from the start",
                  (long long)t->config->train.steps, (long long)made_with.train.steps);
+    TRY(check_tokenizer(t, path));
     TRY(ckpt_read_meta(path, &meta));
+    if (meta.data && !dataset_same(meta.data, t->data_text))
+        log_line(
+            "warning: the training data has changed since the checkpoint, so the run goes on with other windows: it "
+            "was (weight, tokens, fingerprint, name)\n%sand is now\n%s",
+            meta.data, t->data_text);
     t->step = meta.step;
     t->adam_step = meta.adam_step;
     t->skipped = meta.skipped;

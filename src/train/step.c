@@ -6,12 +6,21 @@
 #include "plan/tree.h"
 #include "train/trainer.h"
 
+/* The loss of a step is the mean over all of its targets: a micro-batch weighs as much as it has of them. */
 static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment segment) {
     struct run *run = &t->run;
+    const struct prefetched *next;
+    TRY(prefetch_next(&t->prefetch, &next));
+    if (next->step != t->step || next->slot != slot || next->micro != micro)
+        return fail(STATUS_FAILED, "the data reader is at step %lld, training at step %lld", (long long)next->step,
+                    (long long)t->step);
+    double counted = (double)next->batch.counted, all = next->step_counted > 0 ? (double)next->step_counted : 1;
+    t->targets = next->step_counted;
     run->block.slot = (uint32_t)slot;
     run->block.micro = (uint32_t)micro;
-    sampler_batch(&t->sampler, t->step, slot, micro, run->tokens, run->targets);
-    TRY(run_write_batch(run, run->rows));
+    run->block.grad_scale = counted / all;
+    run->block.weight = counted * run->plan->slots * run->plan->micro_batches / all;
+    TRY(run_write_batch(run, &next->batch, run->rows));
     TRY(run_write_block(run));
     return run->backend->run(run->exec, segment);
 }

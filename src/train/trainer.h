@@ -5,7 +5,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "data/sampler.h"
+#include "data/dataset.h"
+#include "data/prefetch.h"
 #include "run/run.h"
 #include "train/train.h"
 
@@ -24,11 +25,16 @@ struct trainer {
     struct run run;
     struct dataset data;
     struct sampler sampler;
-    double *slot_losses; /* host copy, one a slot */
-    char folder[1100];   /* runs_dir/name */
-    int lock;            /* rank 0: the open file that keeps other processes out of the folder; -1: none */
-    FILE *metrics;       /* rank 0 */
+    struct prefetch prefetch;
+    struct windows val;   /* the windows of data.val, where there is one */
+    char *tokenizer_json; /* of data.tokenizer, for checkpoints; NULL: not known */
+    char *data_text;      /* dataset_describe() */
+    double *slot_losses;  /* host copy, one a slot */
+    char folder[1100];    /* runs_dir/name */
+    int lock;             /* rank 0: the open file that keeps other processes out of the folder; -1: none */
+    FILE *metrics;        /* rank 0 */
 
+    int64_t targets; /* of the step at hand, on all ranks */
     int64_t step, adam_step, skipped, skipped_in_a_row;
     int64_t saved_step; /* the last checkpoint's; -1: none */
     double peak_flops;  /* of all ranks together */

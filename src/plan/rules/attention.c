@@ -15,6 +15,7 @@ static int check_qkv(const struct op *op, const struct buf *qkv, int64_t *width)
 static int attention_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     int64_t width = 0;
     TRY(check_qkv(op, in[0], &width));
+    TRY(check_starts(in[1], in[0]->dim[0]));
     set_shape(out[0], in[0]->type, in[0]->dim[0], width);
     set_shape(out[1], in[0]->type, op->attr.batch * op->attr.heads, op->attr.time);
     return 0;
@@ -26,6 +27,7 @@ static int attention_grad(struct grad_context *c, const struct op *op) {
     g.in[1] = op->in[0];
     g.in[2] = op->out[0];
     g.in[3] = op->out[1];
+    g.in[4] = op->in[1];
     return grad_emit(c, &g, op->in[0], NONE);
 }
 
@@ -50,6 +52,7 @@ static int attention_grad_shape(const struct op *op, const struct buf *const *in
         return fail(STATUS_USAGE, "do and o must have one shape");
     if (!in[3] || buf_elems(in[3]) != op->attr.batch * op->attr.heads * op->attr.time)
         return fail(STATUS_USAGE, "needs lse of every row");
+    TRY(check_starts(in[4], in[1]->dim[0]));
     set_like(out[0], in[1]);
     return 0;
 }

@@ -28,6 +28,12 @@ static inline int same_shape(const struct buf *a, const struct buf *b) {
     return a && b && a->type == b->type && a->rank == b->rank && a->dim[0] == b->dim[0] && a->dim[1] == b->dim[1];
 }
 
+/* `starts`, where it is given, has an entry for each of `rows` tokens. */
+static inline int check_starts(const struct buf *starts, int64_t rows) {
+    if (!starts || (starts->type == DTYPE_I32 && buf_elems(starts) >= rows)) return 0;
+    return fail(STATUS_USAGE, "starts must have an i32 for each of %lld tokens", (long long)rows);
+}
+
 /* The element count of an operand of `op`. */
 static inline int64_t operand_elems(const struct plan *plan, int buf) {
     return buf == NONE ? 0 : buf_elems(&plan->bufs[buf]);

@@ -1,0 +1,108 @@
+#include "data/prefetch.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+static void fill(const struct prefetch *p, int64_t number, int64_t step0, struct prefetched *next) {
+    int64_t micros = p->sampler->options.micro_batches, a_step = (p->slot_hi - p->slot_lo) * micros;
+    int64_t inside = number % a_step;
+    next->step = step0 + number / a_step;
+    next->slot = p->slot_lo + inside / micros;
+    next->micro = inside % micros;
+    next->status = sampler_batch(p->sampler, next->step, next->slot, next->micro, &next->batch);
+    if (!next->status) next->status = sampler_counted(p->sampler, next->step, &next->step_counted);
+    if (next->status) snprintf(next->message, sizeof next->message, "%s", fail_message());
+}
+
+struct start {
+    struct prefetch *prefetch;
+    int64_t step;
+};
+
+/* A place of the ring is free once the taker has come past it. */
+static void *work(void *argument) {
+    struct start start = *(struct start *)argument;
+    struct prefetch *p = start.prefetch;
+    free(argument);
+    pthread_mutex_lock(&p->mutex);
+    for (;;) {
+        while (!p->stop && p->made - p->taken >= PREFETCH_DEPTH - 1) pthread_cond_wait(&p->changed, &p->mutex);
+        if (p->stop) break;
+        int64_t number = p->made;
+        pthread_mutex_unlock(&p->mutex);
+        fill(p, number, start.step, &p->ring[number % PREFETCH_DEPTH]);
+        pthread_mutex_lock(&p->mutex);
+        p->made++;
+        pthread_cond_broadcast(&p->changed);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    return NULL;
+}
+
+/* Signals are the business of the thread that trains. */
+static int start_thread(struct prefetch *p, int64_t step) {
+    sigset_t all, before;
+    struct start *start = malloc(sizeof *start);
+    if (!start) return fail(STATUS_FAILED, "out of memory");
+    *start = (struct start){p, step};
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&p->thread, NULL, work, start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!error) {
+        p->running = 1;
+        return 0;
+    }
+    free(start);
+    return fail(STATUS_FAILED, "cannot start a thread for reading data: %s", strerror(error));
+}
+
+int prefetch_open(struct prefetch *p, const struct sampler *sampler, int64_t slot_lo, int64_t slot_hi, int64_t step) {
+    int64_t elems = sampler->options.batch * sampler->options.window;
+    memset(p, 0, sizeof *p);
+    p->sampler = sampler;
+    p->slot_lo = slot_lo;
+    p->slot_hi = slot_hi;
+    p->memory = calloc((size_t)(3 * PREFETCH_DEPTH * elems), sizeof *p->memory);
+    if (!p->memory) return fail(STATUS_FAILED, "out of memory");
+    for (int i = 0; i < PREFETCH_DEPTH; i++) {
+        struct batch *batch = &p->ring[i].batch;
+        batch->tokens = p->memory + 3 * i * elems;
+        batch->targets = batch->tokens + elems;
+        batch->starts = sampler->options.documents == JOINED ? NULL : batch->targets + elems;
+    }
+    pthread_mutex_init(&p->mutex, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    int status = start_thread(p, step);
+    if (status) prefetch_close(p);
+    return status;
+}
+
+void prefetch_close(struct prefetch *p) {
+    if (!p->memory) return; /* never opened */
+    if (p->running) {
+        pthread_mutex_lock(&p->mutex);
+        p->stop = 1;
+        pthread_cond_broadcast(&p->changed);
+        pthread_mutex_unlock(&p->mutex);
+        pthread_join(p->thread, NULL);
+    }
+    pthread_mutex_destroy(&p->mutex);
+    pthread_cond_destroy(&p->changed);
+    free(p->memory);
+    memset(p, 0, sizeof *p);
+}
+
+int prefetch_next(struct prefetch *p, const struct prefetched **next) {
+    pthread_mutex_lock(&p->mutex);
+    p->taken++;
+    pthread_cond_broadcast(&p->changed);
+    while (p->made < p->taken) pthread_cond_wait(&p->changed, &p->mutex);
+    pthread_mutex_unlock(&p->mutex);
+    const struct prefetched *found = &p->ring[(p->taken - 1) % PREFETCH_DEPTH];
+    *next = found;
+    return found->status ? fail(found->status, "%s", found->message) : 0;
+}

@@ -1,0 +1,41 @@
+/* A thread that fills a rank's next micro-batches while the device computes: it takes the waiting for files off the step. What
+ * it gives is what sampler_batch() gives. */
+#ifndef DATA_PREFETCH_H
+#define DATA_PREFETCH_H
+
+#include <pthread.h>
+
+#include "data/sampler.h"
+
+enum { PREFETCH_DEPTH = 3 };
+
+struct prefetched {
+    struct batch batch;
+    int64_t step, slot, micro;
+    int64_t step_counted; /* targets that count in the whole step, on all ranks */
+    int status;           /* of filling it; the message is kept for the taker */
+    char message[2048];
+};
+
+struct prefetch {
+    const struct sampler *sampler;
+    int64_t slot_lo, slot_hi; /* this rank's slots */
+    struct prefetched ring[PREFETCH_DEPTH];
+    int32_t *memory;
+    int64_t made, taken; /* micro-batches since the start; `taken` counts the one in use */
+    int stop, running;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+};
+
+/* Starts at the first micro-batch of `step`. The sampler must outlive it, and is its alone. */
+int prefetch_open(struct prefetch *prefetch, const struct sampler *sampler, int64_t slot_lo, int64_t slot_hi,
+                  int64_t step);
+void prefetch_close(struct prefetch *prefetch);
+
+/* The next micro-batch of this rank, in the order of steps, slots and micro-batches; valid until the next call. Fails where
+ * filling it failed. */
+int prefetch_next(struct prefetch *prefetch, const struct prefetched **next);
+
+#endif
