@@ -5,6 +5,8 @@
  *   *.gz, *.zst       either of these, compressed; *.jsonl.gz, *.txt.zst …
  *   a folder          its files and those of its folders, in the order of their names (bytes), hidden ones left out
  *
+ * A byte order mark at the start of a file is left out; all else stays as it is.
+ *
  * Memory is bounded: long texts come in parts, cut where the tokenizer allows it. */
 #ifndef DATA_INPUT_H
 #define DATA_INPUT_H
@@ -48,6 +50,9 @@ int input_next(struct input *input, struct document *document, int *more);
 int64_t input_bytes(const struct input *input);
 int64_t input_bytes_read(const struct input *input);
 int64_t input_files(const struct input *input);
+
+/* Whether all of it is one text, and so one document. */
+int input_is_single_text(const struct input *input);
 
 /* Bad lines so far, and the first few of them as "FILE:LINE: reason", a line each ("" when there are none). */
 int64_t input_bad_lines(const struct input *input);

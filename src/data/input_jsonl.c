@@ -1,0 +1,102 @@
+/* A line of JSONL (RFC 8259 objects, one a line). */
+#include <cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "data/input_parts.h"
+
+/* cJSON ends a string at U+0000, so a line that has it would lose text. Whether \u0000 stands in it, not behind an escaped
+ * backslash. */
+static int has_zero(const char *line, int64_t length) {
+    for (int64_t i = 0; i + 5 < length; i++) {
+        if (line[i] != '\\') continue;
+        if (!memcmp(line + i, "\\u0000", 6)) return 1;
+        i++;
+    }
+    return 0;
+}
+
+/* Whether bytes are UTF-8 (RFC 3629): the well-formed sequences of the Unicode standard's table 3-7. */
+static int is_utf8(const uint8_t *p, int64_t length) {
+    for (int64_t i = 0; i < length;) {
+        uint8_t lead = p[i], low = 0x80, high = 0xbf;
+        int64_t size = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+        if (!size || size > length - i) return 0;
+        if (lead == 0xe0) low = 0xa0;
+        if (lead == 0xed) high = 0x9f;
+        if (lead == 0xf0) low = 0x90;
+        if (lead == 0xf4) high = 0x8f;
+        if (size > 1 && (p[i + 1] < low || p[i + 1] > high)) return 0;
+        for (int64_t k = 2; k < size; k++)
+            if ((p[i + k] & 0xc0) != 0x80) return 0;
+        i += size;
+    }
+    return 1;
+}
+
+/* The names of an object's fields, as far as they fit. */
+static void name_fields(const cJSON *object, char *out, size_t size) {
+    const cJSON *item;
+    out[0] = '\0';
+    cJSON_ArrayForEach(item, object) {
+        size_t used = strlen(out);
+        snprintf(out + used, size - used, "%s'%.30s'", used ? ", " : "", item->string);
+    }
+}
+
+static const char *find_field(const cJSON *root, const char *field, char reason[200]) {
+    char names[100];
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, field);
+    if (!item) {
+        name_fields(root, names, sizeof names);
+        snprintf(reason, 200, "has no field '%.40s' (there are %s)", field, *names ? names : "none");
+    } else if (!cJSON_IsString(item)) {
+        snprintf(reason, 200, "field '%.40s' is no string", field);
+    } else if (!is_utf8((const uint8_t *)item->valuestring, (int64_t)strlen(item->valuestring))) {
+        snprintf(reason, 200, "field '%.40s' is not valid UTF-8", field);
+    } else {
+        return item->valuestring;
+    }
+    return NULL;
+}
+
+static int keep(struct line_text *out, const char *text, const char *prompt) {
+    out->length = (int64_t)strlen(text);
+    out->prompt_length = prompt ? (int64_t)strlen(prompt) : 0;
+    int64_t needed = out->length + out->prompt_length + 1;
+    if (needed > out->room) {
+        char *grown = realloc(out->text, (size_t)needed * 2);
+        if (!grown) return -1;
+        out->text = grown;
+        out->room = needed * 2;
+    }
+    memcpy(out->text, text, (size_t)out->length);
+    if (prompt) memcpy(out->text + out->length, prompt, (size_t)out->prompt_length);
+    return 1;
+}
+
+int read_line(const struct input_options *o, const char *line, int64_t length, struct line_text *out,
+              char reason[200]) {
+    if (has_zero(line, length)) {
+        snprintf(reason, 200, "has the character U+0000, which is not read");
+        return 0;
+    }
+    const char *end = NULL;
+    cJSON *root = cJSON_ParseWithLengthOpts(line, (size_t)length, &end, 0);
+    int64_t rest = root ? end - line : length;
+    while (rest < length && strchr(" \t\r\n", line[rest]) && line[rest]) rest++;
+    const char *text = NULL, *prompt = NULL;
+    int wanted = o->prompt_field != NULL;
+    if (!root || rest < length)
+        snprintf(reason, 200, "is not JSON (at its byte %lld)", (long long)(end ? end - line : 0));
+    else if (!cJSON_IsObject(root))
+        snprintf(reason, 200, "is JSON, but no object");
+    else {
+        text = find_field(root, wanted ? o->response_field : o->field, reason);
+        if (text && wanted) prompt = find_field(root, o->prompt_field, reason);
+    }
+    int result = text && (prompt || !wanted) ? keep(out, text, prompt) : 0;
+    cJSON_Delete(root);
+    return result;
+}
