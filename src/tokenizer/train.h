@@ -21,7 +21,9 @@ void word_counts_free(struct word_counts *counts);
 
 /* Counts the words of n texts, divided among threads. Texts are counted on their own: a word never reaches over an end. */
 int word_counts_add(struct word_counts *counts, const char *const *text, const int64_t *length, int n);
-int64_t word_counts_words(const struct word_counts *counts); /* different words so far */
+
+/* Brings the threads' counts together, in byte order of the words; how many different ones there are, and bytes of text in all. */
+int word_counts_finish(struct word_counts *counts, int64_t *words, int64_t *bytes);
 
 struct train_bpe_options {
     int32_t vocab;              /* tokens in all, special ones and the 256 bytes included */
@@ -32,7 +34,7 @@ struct train_bpe_options {
     void *context;
 };
 
-/* Stops early where no pair is left that is frequent enough: tokenizer_vocab() then tells how far it came. */
+/* Finishes the counts. Stops early where no pair is left that is frequent enough: tokenizer_vocab() then tells how far it came. */
 int train_bpe(struct word_counts *counts, const struct train_bpe_options *options, struct tokenizer **tokenizer);
 
 #endif
