@@ -184,8 +184,9 @@ static int place_document(struct token_writer *w, int ends) {
         TRY(write_held(w, shard, 0));
         TRY(end_shard(w));
     }
-    if (w->held) return write_held(w, w->held, ends);
-    if (w->file >= 0) w->documents += ends;
+    if (!ends) return 0; /* what follows fills the shard */
+    if (w->held) return write_held(w, w->held, 1);
+    if (w->file >= 0) w->documents++;
     return 0;
 }
 

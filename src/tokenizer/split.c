@@ -1,8 +1,14 @@
-/* Cutting text into pieces with PCRE2.
+/* Cutting text into pieces: with PCRE2, and by hand where a known pattern meets ASCII.
  *
- * Patterns come from engines (Rust's regex and fancy-regex, Oniguruma) whose \s is Unicode's White_Space. PCRE2's \s with
- * PCRE2_UCP has U+180E besides, which lost that property in Unicode 6.3, so \s and \S are written out. None of them counts
- * U+001C to U+001F or U+200B. With (?i:'s) all three take U+017F for an s.
+ * Patterns come from engines that are not PCRE2: tiktoken's fancy-regex (Rust) and tokenizers' Oniguruma (Ruby's syntax). What
+ * was found when each was asked about every code point:
+ *   \s      in both is Unicode's White_Space: U+0009 to U+000D, U+0020, U+0085, U+00A0 …; not U+001C to U+001F, U+180E, U+200B.
+ *           PCRE2's has U+180E besides, so \s and \S are written out
+ *   (?i:s)  takes U+017F (long s) in all three, as (?i:k) takes U+212A
+ *   \p{…}   follows the engine's version of Unicode: 14 in PCRE2 10.42. Code points assigned later may be cut otherwise
+ *   \w, \h  differ in Oniguruma: letters, marks, numbers and connectors; hexadecimal digits. Written out as well
+ *   ^, $    are ends of lines in Oniguruma. Line ends are \n alone
+ *   [a[b]&&c]  are operations on sets in both. PCRE2 has none and would read something else, so they are refused
  *
  * PCRE2_MATCH_INVALID_UTF is not used: its check may read the whole rest of the text at each call, which is quadratic. */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -19,9 +25,27 @@ enum { JIT_STACK_FIRST = 64 << 10, JIT_STACK_MOST = 8 << 20, PATTERN_MAX = 1 << 
 
 #define WHITE                                                                                                          \
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define NOT_WHITE                                                                                                      \
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"   \
+    "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
+#define WORD "\\p{L}\\p{M}\\p{N}\\p{Pc}"
+#define HEX "0-9A-Fa-f"
 
-/* Forms of the same pattern: the first is ours. Those of tiktoken are possessive, which changes speed and no match: what follows
- * a repetition never begins with what it repeats. */
+/* What an escape is in PCRE2, outside of a class and inside; NULL: cannot be told there. */
+static const struct {
+    char letter;
+    const char *outside, *inside;
+} escapes[] = {
+    {'s', "[" WHITE "]", WHITE}, {'S', "[^" WHITE "]", NOT_WHITE}, {'w', "[" WORD "]", WORD},
+    {'W', "[^" WORD "]", NULL},  {'h', "[" HEX "]", HEX},          {'H', "[^" HEX "]", NULL},
+};
+enum { ESCAPES = sizeof escapes / sizeof *escapes };
+
+/* Forms that make the same pieces: the first is ours. Possessive forms are the same because what follows a repetition never
+ * begins with what it repeats; \s* takes line ends as well, so that one [\r\n] after it does what many do; and a white space
+ * that \s+(?!\S) leaves is alone.
+ * Not here: cl100k as tiktoken writes it since 0.8, with \s++$ before \s*[\r\n]. It keeps "\n  " at the end of a text
+ * together, where the pattern of Llama 3 and of earlier tiktoken gives "\n" and "  ". */
 static const struct {
     enum split split;
     const char *pattern;
@@ -29,15 +53,10 @@ static const struct {
     {SPLIT_GPT2, "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
     {SPLIT_GPT2, "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
     {SPLIT_GPT2, "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s"},
-    {SPLIT_CL100K, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-                   "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
-                   "\\s+(?!\\S)|\\s+"},
-    {SPLIT_CL100K, "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| "
-                   "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|"
-                   "\\s+"},
-    {SPLIT_CL100K, "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| "
-                   "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|"
-                   "\\s+(?!\\S)|\\s"},
+    {SPLIT_CL100K, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+                   "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+    {SPLIT_CL100K, "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
+                   "\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"},
 };
 enum { KNOWN = sizeof known / sizeof *known };
 
@@ -65,42 +84,70 @@ struct splitter {
     int64_t begin, end; /* the stretch of valid UTF-8 that is being matched */
 };
 
-/* Writes \s and \S out; inside a class \S cannot be, and stays PCRE2's. */
+/* The escape at `p` in PCRE2's words; "" where it is the same, NULL where it cannot be told. */
+static const char *escape(const char *p, int class) {
+    for (int i = 0; i < ESCAPES; i++)
+        if (escapes[i].letter == p[1]) return class ? escapes[i].inside : escapes[i].outside;
+    return "";
+}
+
+/* The length of what begins a class at `p`: a ] right after it is a member. */
+static size_t class_begin(const char *p) {
+    size_t n = p[1] == '^' ? 2 : 1;
+    return n + (p[n] == ']');
+}
+
+/* The length of a POSIX class such as [:alpha:] at `p`, or 0. */
+static size_t posix_class(const char *p) {
+    size_t n = p[1] == ':' ? 2 + (p[2] == '^') : 0;
+    if (!n) return 0;
+    while (p[n] >= 'a' && p[n] <= 'z') n++;
+    return p[n] == ':' && p[n + 1] == ']' ? n + 2 : 0;
+}
+
+/* `pattern` in PCRE2's words. */
 static int translate(const char *pattern, char out[PATTERN_MAX]) {
-    size_t used = 0;
+    size_t used = 0, length;
     int class = 0;
-    for (const char *p = pattern; *p; p++) {
-        if (used + sizeof WHITE + 8 > PATTERN_MAX) return fail(STATUS_BAD_DATA, "the pattern is too long");
-        const char *part = NULL;
-        if (*p == '\\' && p[1] == 's') part = class ? WHITE : "[" WHITE "]";
-        if (*p == '\\' && p[1] == 'S' && !class) part = "[^" WHITE "]";
-        if (part) {
-            used += (size_t)snprintf(out + used, PATTERN_MAX - used, "%s", part);
-            p++;
-            continue;
-        }
-        if (*p == '\\' && p[1]) {
-            out[used++] = *p++;
-        } else if (*p == '[' && !class) {
-            class = 1;
-        } else if (*p == ']') {
-            class = 0;
-        }
-        out[used++] = *p;
+    for (const char *p = pattern; *p; p += length) {
+        const char *part = *p == '\\' ? escape(p, class) : "";
+        if (!part) return fail(STATUS_BAD_DATA, "in the pattern '%.200s', \\%c in a class is not supported", pattern, p[1]);
+        length = *p == '\\' && p[1] ? 2 : *p != '[' ? 1 : class ? posix_class(p) : class_begin(p);
+        if (!length || (class && p[0] == '&' && p[1] == '&'))
+            return fail(STATUS_BAD_DATA, "in the pattern '%.200s', a class inside a class or && is not supported", pattern);
+        class = class ? *p != ']' : *p == '[';
+        size_t n = *part ? strlen(part) : length;
+        if (used + n >= PATTERN_MAX) return fail(STATUS_BAD_DATA, "the pattern '%.200s'... is too long", pattern);
+        memcpy(out + used, *part ? part : p, n);
+        used += n;
     }
     out[used] = '\0';
     return 0;
 }
 
+static pcre2_code *compile_text(const char *text, int *error) {
+    PCRE2_SIZE offset;
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    if (!context) {
+        *error = PCRE2_ERROR_NOMEMORY;
+        return NULL;
+    }
+    pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
+                                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, error, &offset,
+                                     context);
+    pcre2_compile_context_free(context);
+    return code;
+}
+
 static int compile(struct splitter *s, const char *pattern) {
     PCRE2_UCHAR reason[200];
-    PCRE2_SIZE offset;
     int error;
+    if (!pattern) return fail(STATUS_BAD_DATA, "the tokenizer has merges, but no pattern that cuts a text into pieces");
     char *text = malloc(PATTERN_MAX);
     if (!text) return fail(STATUS_FAILED, "out of memory");
     int status = translate(pattern, text);
-    if (!status)
-        s->code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error, &offset, NULL);
+    if (!status) s->code = compile_text(text, &error);
     free(text);
     TRY(status);
     if (!s->code) {
@@ -144,7 +191,7 @@ void splitter_begin(struct splitter *s, const char *text, int64_t length) {
     s->at = s->begin = s->end = 0;
 }
 
-/* Bytes of the character at `p`, 0 if it is not UTF-8 (RFC 3629, table 3-7 of the Unicode standard). */
+/* Bytes of the character at `p`, 0 if it is not UTF-8 (RFC 3629, section 4). */
 static int64_t character(const uint8_t *p, int64_t left) {
     uint8_t lead = p[0], low = 0x80, high = 0xbf;
     int64_t size = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
@@ -202,36 +249,10 @@ static int find(struct splitter *s, int64_t *from, int64_t *to) {
     return 1;
 }
 
-static int give(struct splitter *s, int64_t end, const char **piece, int64_t *length) {
-    *piece = s->text + s->at;
-    *length = end - s->at;
-    s->at = end;
-    return 1;
-}
+/* What the known patterns tell apart in ASCII. A byte beyond it makes the matcher decide. */
+enum kind { OTHER, LETTER, DIGIT, WHITE_SPACE, LINE_END, BEYOND };
 
-int splitter_next(struct splitter *s, const char **piece, int64_t *length) {
-    if (s->at >= s->length) return 0;
-    if (s->split == SPLIT_BYTES) return give(s, s->length, piece, length);
-    if (s->at == s->end) {
-        int64_t invalid = next_stretch(s);
-        if (invalid) return give(s, s->at + invalid, piece, length);
-    }
-    int64_t from, to;
-    int found = find(s, &from, &to);
-    if (found < 0) return -1;
-    if (!found) return give(s, s->end, piece, length);
-    if (from > s->at) return give(s, from, piece, length); /* what the pattern leaves out; the match comes again */
-    if (to == from) to += character((const uint8_t *)s->text + from, s->end - from); /* an empty match */
-    return give(s, to, piece, length);
-}
-
-/* Known patterns: before a space that follows an ASCII byte which is no white space. No piece goes on over it: in an
- * alternative a space can only stand first, or after white space. And no piece before it looks over it: only \s+(?!\S) looks
- * ahead, and it ends with white space. */
-int64_t split_cut(enum split split, const char *text, int64_t length, int64_t at) {
-    if (split == SPLIT_BYTES) return at < length ? at : length;
-    if (split == SPLIT_OTHER) return length;
-    for (int64_t i = at > 1 ? at : 1; i < length; i++)
-        if (text[i] == ' ' && text[i - 1] > ' ' && text[i - 1] < 0x7f) return i;
-    return length;
-}
+static const uint8_t kinds[256] = {
+    ['\t'] = WHITE_SPACE, ['\n'] = LINE_END,  ['\v'] = WHITE_SPACE, ['\f'] = WHITE_SPACE, ['\r'] = LINE_END,
+    [' '] = WHITE_SPACE,  ['0' ... '9'] = DIGIT, ['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER, [0x80 ... 0xff] = BEYOND,
+};

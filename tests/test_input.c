@@ -1,0 +1,307 @@
+/* Documents from files: plain and compressed, whole and in parts, folders, JSONL with its bad lines. */
+#include "base/check.h"
+#include "data/input_parts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <zlib.h>
+#include <zstd.h>
+
+static char folder[] = "test_input_XXXXXX";
+
+static void must(int status) {
+    if (status) fail_msg("status %d: %s", status, fail_message());
+}
+
+static void says(const char *words) {
+    if (!strstr(fail_message(), words)) fail_msg("'%s' does not say '%s'", fail_message(), words);
+}
+
+static void write_file(const char *path, const void *content, size_t bytes) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(content, 1, bytes, f), bytes);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void write_text(const char *path, const char *text) { write_file(path, text, strlen(text)); }
+
+/* The content as so many gzip members, or zstd frames. */
+static size_t pack(const char *text, size_t length, int pieces, int zstd, char *out, size_t room) {
+    size_t used = 0;
+    for (int i = 0; i < pieces; i++) {
+        size_t from = length * (size_t)i / (size_t)pieces, n = length * (size_t)(i + 1) / (size_t)pieces - from;
+        if (zstd) {
+            size_t got = ZSTD_compress(out + used, room - used, text + from, n, 3);
+            assert_false(ZSTD_isError(got));
+            used += got;
+            continue;
+        }
+        z_stream z = {0};
+        assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        z.next_in = (Bytef *)(uintptr_t)(text + from);
+        z.avail_in = (uInt)n;
+        z.next_out = (Bytef *)out + used;
+        z.avail_out = (uInt)(room - used);
+        assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+        used += z.total_out;
+        deflateEnd(&z);
+    }
+    return used;
+}
+
+/* All documents, with | after each; a part that does not end one has nothing after it. */
+static int collect(struct input_options *o, char *out, size_t room, struct input **kept) {
+    struct input *in;
+    struct document d;
+    int more, status;
+    out[0] = '\0';
+    if (!o->split) o->split = SPLIT_GPT2;
+    TRY(input_open(o, &in));
+    while (!(status = input_next(in, &d, &more)) && more) {
+        size_t used = strlen(out);
+        snprintf(out + used, room - used, "%.*s%s%.*s%s", (int)d.length, d.text, d.prompt ? "<" : "",
+                 (int)d.prompt_length, d.prompt ? d.prompt : "", d.ends ? "|" : "");
+    }
+    if (!status) assert_int_equal(input_bytes(in), input_bytes_read(in));
+    if (kept && !status)
+        *kept = in;
+    else
+        input_close(in);
+    return status;
+}
+
+static void expect(const char *path, const char *want) {
+    struct input_options o = {.paths = &path, .n_paths = 1};
+    static char got[1 << 20];
+    must(collect(&o, got, sizeof got, NULL));
+    if (strcmp(got, want)) fail_msg("%s: '%.300s', not '%.300s'", path, got, want);
+}
+
+static void plain_and_compressed_are_the_same(void **state) {
+    (void)state;
+    static char text[300001], want[300002], packed[400000];
+    static const char *const words[] = {"one ", "two ", "three\n", "\xc3\xa9 ", "four. "};
+    size_t n = 0;
+    for (int i = 0; n < 299990; i++) n += (size_t)sprintf(text + n, "%s", words[(i % 1000 * (i % 1000) + i / 7) % 5]);
+    snprintf(want, sizeof want, "%s|", text);
+    write_text("a.txt", text);
+    expect("a.txt", want);
+    for (int pieces = 1; pieces <= 3; pieces++)
+        for (int zstd = 0; zstd < 2; zstd++) {
+            const char *name = zstd ? "a.txt.zst" : "a.txt.gz";
+            size_t size = pack(text, n, pieces, zstd, packed, sizeof packed);
+            write_file(name, packed, size);
+            expect(name, want);
+            /* Cut short anywhere, or with one byte changed in the middle, it is an error that names the file. */
+            struct input_options o = {.paths = &name, .n_paths = 1};
+            static char got[1 << 20];
+            for (size_t cut = 30; cut < size; cut += size / 7) {
+                size_t last_end = (size_t)-1;
+                write_file(name, packed, cut);
+                int status = collect(&o, got, sizeof got, NULL);
+                if (!status) last_end = strlen(got); /* just between two members: whole in itself */
+                if (last_end == (size_t)-1) {
+                    assert_int_equal(status, STATUS_BAD_DATA);
+                    says(name);
+                    says("damaged or truncated near byte");
+                } else {
+                    assert_true(pieces > 1);
+                }
+            }
+        }
+    size_t size = pack(text, n, 1, 0, packed, sizeof packed);
+    packed[size / 2] ^= 0x55;
+    write_file("bad.gz", packed, size);
+    const char *bad = "bad.gz";
+    struct input_options o = {.paths = &bad, .n_paths = 1};
+    static char got[1 << 20];
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    packed[size / 2] ^= 0x55;
+    memcpy(packed + size, "junk", 4);
+    write_file("bad.gz", packed, size + 4);
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says("something else follows its end");
+}
+
+static void long_texts_come_in_parts(void **state) {
+    (void)state;
+    static char text[60001];
+    for (int i = 0; i < 60000; i++) text[i] = i % 11 == 10 ? ' ' : (char)('a' + i % 7);
+    write_text("long.txt", text);
+    for (int64_t part = 1; part < 100000; part = part * 3 + 1) {
+        const char *path = "long.txt";
+        struct input_options o = {.paths = &path, .n_paths = 1, .split = SPLIT_GPT2};
+        struct input *in;
+        struct document d;
+        int more, parts = 0;
+        int64_t at = 0;
+        input_part_bytes = part;
+        must(input_open(&o, &in));
+        for (;;) {
+            must(input_next(in, &d, &more));
+            if (!more) break;
+            assert_memory_equal(d.text, text + at, (size_t)d.length);
+            at += d.length;
+            parts++;
+            assert_int_equal(d.ends, at == 60000);
+            if (!d.ends) assert_true(text[at] == ' ' && d.length >= part);
+            assert_true(d.length <= part + 12);
+        }
+        assert_int_equal(at, 60000);
+        assert_in_range(parts, 60000 / (part + 12), 60000 / part + 1);
+        input_close(in);
+    }
+    input_part_bytes = 1000;
+    write_text("word.txt", "aaaa"); /* no place to cut: one part however short parts are */
+    input_part_bytes = 1;
+    expect("word.txt", "aaaa|");
+    input_part_bytes = PART_BYTES;
+}
+
+static void folders_in_order(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("f", 0777), 0);
+    assert_int_equal(mkdir("f/sub", 0777), 0);
+    assert_int_equal(mkdir("f/.git", 0777), 0);
+    write_text("f/b.txt", "2");
+    write_text("f/B.txt", "1");
+    write_text("f/sub/a", "4");
+    write_text("f/.hidden", "no");
+    write_text("f/.git/no", "no");
+    write_text("f/c.jsonl", "{\"text\": \"3\"}\n");
+    expect("f", "1|2|3|4|");
+    const char *paths[] = {"f/sub", "f/b.txt"};
+    struct input_options o = {.paths = paths, .n_paths = 2};
+    char got[100];
+    must(collect(&o, got, sizeof got, NULL));
+    assert_string_equal(got, "4|2|");
+    assert_int_equal(symlink("..", "f/sub/up"), 0);
+    paths[0] = "f";
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says("folders deep; does a link lead in a circle?");
+    assert_int_equal(mkdir("e", 0777), 0);
+    paths[0] = "e";
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says("e: there are no files in it");
+    paths[0] = "missing";
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says("missing: cannot read data: No such file");
+}
+
+static void small_files(void **state) {
+    (void)state;
+    write_text("empty", "");
+    expect("empty", "|");
+    write_text("bom.txt", "\xef\xbb\xbftext \xef\xbb\xbf");
+    expect("bom.txt", "text \xef\xbb\xbf|");
+    write_text("bom.jsonl", "\xef\xbb\xbf{\"text\": \"a\"}");
+    expect("bom.jsonl", "a|");
+    write_text("crlf.txt", "a\r\nb\r\n");
+    expect("crlf.txt", "a\r\nb\r\n|");
+    write_text("x", "x");
+    expect("x", "x|");
+}
+
+static void jsonl_is_read(void **state) {
+    (void)state;
+    write_text(
+        "a.jsonl",
+        "{\"text\": \"one\"}\n\n  \r\n{\"id\": 1, \"text\": \"tw\\u00f6 \\ud83d\\ude00\\n\"}\r\n{\"text\": \"\"}\n"
+        "{\"text\": \"first\", \"text\": \"second\"} ");
+    expect("a.jsonl", "one|tw\xc3\xb6 \xf0\x9f\x98\x80\n||first|");
+    write_text("b.jsonl", "{\"body\": \"b\", \"prompt\": \"p\", \"response\": \"r\"}\n");
+    const char *path = "b.jsonl";
+    struct input_options o = {.paths = &path, .n_paths = 1, .field = "body"};
+    char got[100];
+    must(collect(&o, got, sizeof got, NULL));
+    assert_string_equal(got, "b|");
+    o = (struct input_options){.paths = &path, .n_paths = 1, .prompt_field = "prompt", .response_field = "response"};
+    must(collect(&o, got, sizeof got, NULL));
+    assert_string_equal(got, "r<p|");
+    path = "x";
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says("x: prompts and responses are read from JSONL");
+}
+
+static void bad_lines_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *words;
+    } rows[] = {
+        {"{\"text\": \"a\"", "is not JSON"},
+        {"text", "is not JSON"},
+        {"{\"text\": \"a\"} x", "is not JSON"},
+        {"[1]", "is JSON, but no object"},
+        {"{\"body\": \"a\", \"id\": 3}", "has no field 'text' (there are 'body', 'id')"},
+        {"{}", "has no field 'text' (there are none)"},
+        {"{\"text\": 5}", "field 'text' is no string"},
+        {"{\"text\": null}", "field 'text' is no string"},
+        {"{\"text\": \"a\\u0000b\"}", "has the character U+0000"},
+        {"{\"text\": \"\\ud800\"}", "is not JSON"},
+        {"{\"text\": \"\xff\"}", "field 'text' is not valid UTF-8"},
+        {"{\"text\": \"\xed\xa0\x80\"}", "field 'text' is not valid UTF-8"},
+    };
+    const char *path = "bad.jsonl";
+    struct input_options o = {.paths = &path, .n_paths = 1};
+    char got[1000], text[4000] = "", words[300];
+    int n = sizeof rows / sizeof *rows;
+    for (int i = 0; i < n; i++) {
+        char two[200];
+        snprintf(two, sizeof two, "{\"text\": \"good\"}\n%s\n", rows[i].line);
+        write_text(path, two);
+        o.skip_bad_lines = 0;
+        assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+        says("bad.jsonl:2: ");
+        says(rows[i].words);
+        says("; --skip-bad-lines goes on without such lines");
+        strcat(text, two);
+    }
+    /* All together, passed over: the first ten are named. */
+    struct input *in;
+    write_text(path, text);
+    o.skip_bad_lines = 1;
+    must(collect(&o, got, sizeof got, &in));
+    assert_int_equal(input_bad_lines(in), n);
+    for (int i = 0; i < n; i++) {
+        snprintf(words, sizeof words, "bad.jsonl:%d: ", 2 * (i + 1));
+        assert_int_equal(strstr(input_bad_line_texts(in), words) != NULL, i < 10);
+    }
+    assert_int_equal(strlen(got), n * strlen("good|"));
+    input_close(in);
+    /* An escaped backslash before u0000 is no zero. */
+    write_text("fine.jsonl", "{\"text\": \"a\\\\u0000b\"}");
+    expect("fine.jsonl", "a\\u0000b|");
+}
+
+static int enter(void **state) {
+    (void)state;
+    return mkdtemp(folder) ? chdir(folder) : -1;
+}
+
+static int leave(void **state) {
+    (void)state;
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return chdir("..") || system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_and_compressed_are_the_same),
+        cmocka_unit_test(long_texts_come_in_parts),
+        cmocka_unit_test(folders_in_order),
+        cmocka_unit_test(small_files),
+        cmocka_unit_test(jsonl_is_read),
+        cmocka_unit_test(bad_lines_are_named),
+    };
+    return cmocka_run_group_tests_name("input", tests, enter, leave);
+}
