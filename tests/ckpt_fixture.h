@@ -141,6 +141,7 @@ struct job {
     const char *dir;
     int64_t step;
     int salt, with_big, shift, keep;
+    const char *tokenizer;                         /* may be NULL */
     void (*change)(struct state *state, int rank); /* may be NULL */
 };
 

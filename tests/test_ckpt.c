@@ -25,6 +25,23 @@ static void test_round_trip(void **unused) {
         ckpt_meta_free(&meta);
         assert_null(meta.config);
     }
+    /* The tokenizer is one file more, and no part of the hash of weights. */
+    struct job with = {.dir = dir, .step = 104, .salt = 7, .with_big = 1, .tokenizer = "{\"a\": 1}"};
+    char *json, without[33];
+    int64_t length;
+    assert_int_equal(save_together(2, &with), 0);
+    assert_int_equal(ckpt_verify(at("step-00000104")), 0);
+    assert_int_equal(ckpt_tokenizer(at("step-00000104"), &json, &length), 0);
+    assert_string_equal(json, with.tokenizer);
+    assert_int_equal(length, strlen(json));
+    free(json);
+    assert_int_equal(ckpt_tokenizer(at("step-00000103"), &json, &length), 0);
+    assert_null(json);
+    assert_int_equal(ckpt_hash(at("step-00000104"), hash), 0);
+    with.tokenizer = NULL;
+    assert_int_equal(save_together(1, &with), 0);
+    assert_int_equal(ckpt_hash(at("step-00000104"), without), 0);
+    assert_string_equal(hash, without);
     /* The hash: one content, cut in many ways, in folders of their own since the step is part of it. */
     for (int ranks = 1; ranks <= 3; ranks++)
         for (int shift = -1; shift <= 2; shift++) {

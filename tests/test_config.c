@@ -260,6 +260,8 @@ static void longest_and_shortest_forms(void **state) {
     assert_int_equal(config_set(&config, "data.val", long_text, "--set"), STATUS_USAGE);
     assert_string_equal(fail_message(), "--set: data.val: is longer than 511 bytes");
     set(&config, "data.val", long_text + 1);
+    set(&config, "data.train", "[0.5 a, b]");
+    assert_string_equal(config.data.train, "0.5 a, b");
     set(&config, "train.betas", "0.8,0.9");
     assert_true(config.train.betas[0] == 0.8 && config.train.betas[1] == 0.9);
     set(&config, "train.steps", "12e2");

@@ -94,9 +94,9 @@ static void close_pair(struct pair *p) {
 static void fill_batch(struct pair *p, int slot, int micro) {
     for (int64_t i = 0; i < p->run.rows; i++) {
         unsigned mixed = (unsigned)(i * 2654435761u + (unsigned)slot * 97u + (unsigned)micro * 31u);
-        p->run.tokens[i] = (int32_t)(mixed >> 7) % p->shape->vocab;
-        if (p->run.tokens[i] < 0) p->run.tokens[i] = -p->run.tokens[i];
-        p->run.targets[i] = i % 7 == 3 ? -1 : (p->run.tokens[i] * 3 + 1) % p->shape->vocab;
+        p->run.batch.tokens[i] = (int32_t)(mixed >> 7) % p->shape->vocab;
+        if (p->run.batch.tokens[i] < 0) p->run.batch.tokens[i] = -p->run.batch.tokens[i];
+        p->run.batch.targets[i] = i % 7 == 3 ? -1 : (p->run.batch.tokens[i] * 3 + 1) % p->shape->vocab;
     }
 }
 
@@ -114,14 +114,17 @@ static void both_steps(struct pair *p, double *loss, double *twin_loss) {
             fill_batch(p, slot, micro);
             run->block.slot = (uint32_t)slot;
             run->block.micro = (uint32_t)micro;
-            assert_int_equal(run_write_batch(run, run->rows), 0);
+            run->block.grad_scale = scale;
+            run->block.weight = 1;
+            assert_int_equal(run_write_batch(run, &run->batch, run->rows), 0);
             assert_int_equal(run_write_block(run), 0);
             int last = last_slot && micro == p->shape->micro_batches - 1;
             assert_int_equal(run->backend->run(run->exec, last    ? SEG_MICRO_LAST
                                                           : micro ? SEG_MICRO_NEXT
                                                                   : SEG_MICRO_FIRST),
                              0);
-            *twin_loss += scale * twin_forward(p->twin, run->tokens, run->targets, p->shape->batch, p->shape->time);
+            *twin_loss +=
+                scale * twin_forward(p->twin, run->batch.tokens, run->batch.targets, p->shape->batch, p->shape->time);
             twin_backward(p->twin, scale);
         }
         if (!last_slot) assert_int_equal(run->backend->run(run->exec, SEG_FOLD), 0);
@@ -214,13 +217,13 @@ static void evaluation_agrees(void **state) {
     double part[2];
     open_pair(&p, &shapes[0]);
     fill_batch(&p, 0, 0);
-    assert_int_equal(run_write_batch(&p.run, p.run.rows), 0);
+    assert_int_equal(run_write_batch(&p.run, &p.run.batch, p.run.rows), 0);
     assert_int_equal(p.run.backend->run(p.run.exec, SEG_EVAL), 0);
     assert_int_equal(p.run.backend->copy(p.run.exec, p.run.plan->eval_loss, 0, part, sizeof part, COPY_TO_HOST), 0);
-    double expected = twin_forward(p.twin, p.run.tokens, p.run.targets, shapes[0].batch, shapes[0].time);
+    double expected = twin_forward(p.twin, p.run.batch.tokens, p.run.batch.targets, shapes[0].batch, shapes[0].time);
     assert_true(fabs(part[0] - expected) <= loss_tolerance * expected);
     int counted = 0;
-    for (int64_t i = 0; i < p.run.rows; i++) counted += p.run.targets[i] >= 0;
+    for (int64_t i = 0; i < p.run.rows; i++) counted += p.run.batch.targets[i] >= 0;
     assert_true(part[1] == counted);
     close_pair(&p);
 }

@@ -202,6 +202,10 @@ static uint32_t next_code_point(const unsigned char **text) {
 
 static int read_text(const struct schema_key *key, const char *text, char *field) {
     size_t length = strlen(text);
+    if (key->type == VALUE_LIST && length > 1 && text[0] == '[' && text[length - 1] == ']') { /* as YAML would have it */
+        text++;
+        length -= 2;
+    }
     if ((double)length < key->low) return fail(STATUS_USAGE, "%s: must not be empty", key->name);
     if ((double)length > key->high) return fail(STATUS_USAGE, "%s: is longer than %.0f bytes", key->name, key->high);
     const unsigned char *at = (const unsigned char *)text;

@@ -1,5 +1,7 @@
 /* Any bytes, with each pattern: what is encoded decodes to the same bytes, as a whole and cut where cuts are allowed. The first byte
  * chooses. */
+#include "fuzz.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,6 @@
 /* Lines of JSONL: what a line gives is no longer than it, and is valid UTF-8 without zeros. */
+#include "fuzz.h"
+
 #include <stdlib.h>
 #include <string.h>
 

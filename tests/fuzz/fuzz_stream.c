@@ -1,4 +1,6 @@
 /* A file that may be compressed: read to its end or to the damage, in bounded memory. */
+#include "fuzz.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>

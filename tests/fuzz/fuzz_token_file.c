@@ -1,4 +1,6 @@
 /* A token file of each format, told by its first byte; Megatron's index goes before a length of two bytes. Opened, read, verified. */
+#include "fuzz.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,6 @@
 /* vocab.json with merges.txt (a zero byte between them), or a .tiktoken file: refused, or a tokenizer. The first byte chooses. */
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "tokenizer/vocabulary.h"

@@ -1,4 +1,6 @@
 /* A tokenizer.json: refused, or a tokenizer that encodes, decodes, and is the same after it was written and read again. */
+#include "fuzz.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* Gives a fuzz target each file of a folder: what the fuzzer started from, and what it has found. */
+#include "fuzz.h"
+
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int replay(const char *folder, const char *name) {
     char path[4096];
