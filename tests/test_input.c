@@ -1,6 +1,7 @@
 /* Documents from files: plain and compressed, whole and in parts, folders, JSONL with its bad lines. */
 #include "base/check.h"
 #include "data/input_parts.h"
+#include "data/stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -132,6 +134,191 @@ static void plain_and_compressed_are_the_same(void **state) {
     says("something else follows its end");
 }
 
+static void is_damaged(const char *path, const char *bytes, size_t size) {
+    struct input_options o = {.paths = &path, .n_paths = 1};
+    char got[1000];
+    write_file(path, bytes, size);
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says(path);
+    says("damaged or truncated near byte");
+}
+
+/* Cut anywhere, one member or frame is never taken for a whole one; nor is a wrong checksum or what follows. */
+static void every_damage_is_found(void **state) {
+    (void)state;
+    static const char text[] = "a short text, and a short text again";
+    char packed[400];
+    for (int zstd = 0; zstd < 2; zstd++) {
+        size_t size = pack(text, sizeof text - 1, 1, zstd, packed, sizeof packed);
+        for (size_t n = zstd ? 4 : 2; n < size; n++) is_damaged(zstd ? "cut.zst" : "cut.gz", packed, n);
+        for (size_t n = size - 8; n < size && !zstd; n++) {
+            packed[n] ^= 1;
+            is_damaged("wrong.gz", packed, size);
+            packed[n] ^= 1;
+        }
+        memcpy(packed + size, "junk", 4);
+        is_damaged("more", packed, size + 4);
+    }
+}
+
+/* What may stand before, between and after: zeros behind gzip members, zstd's skippable frames, and empty ones of both. */
+static void padding_is_passed_over(void **state) {
+    (void)state;
+    static const char skippable[] = "\x5a\x2a\x4d\x18\5\0\0\0skip!";
+    const size_t skip = sizeof skippable - 1;
+    char all[1000];
+    size_t n = pack("ab", 2, 2, 0, all, sizeof all);
+    n += pack("", 0, 1, 0, all + n, sizeof all - n);
+    memset(all + n, 0, 512);
+    write_file("padded.gz", all, n + 512);
+    expect("padded.gz", "ab|");
+    memcpy(all, skippable, skip);
+    n = skip + pack("ab", 2, 2, 1, all + skip, sizeof all - skip);
+    memcpy(all + n, skippable, skip);
+    n += skip + pack("", 0, 1, 1, all + n + skip, sizeof all - n - skip);
+    memcpy(all + n, skippable, skip);
+    write_file("padded.zst", all, n + skip);
+    expect("padded.zst", "ab|");
+    is_damaged("half.zst", all, n + skip - 1);
+}
+
+/* The content decides, not the name. */
+static void content_decides(void **state) {
+    (void)state;
+    char packed[400];
+    write_text("plain.gz", "not compressed");
+    expect("plain.gz", "not compressed|");
+    write_file("packed.txt", packed, pack("inside", 6, 1, 1, packed, sizeof packed));
+    expect("packed.txt", "inside|");
+    write_text("short", "\x1f");
+    expect("short", "\x1f|");
+    const char lines[] = "{\"text\": \"a\"}\n{\"text\": \"b\"}";
+    write_file("lines.ndjson.zst", packed, pack(lines, sizeof lines - 1, 5, 1, packed, sizeof packed));
+    expect("lines.ndjson.zst", "a|b|");
+}
+
+static long most_memory_mib(void) {
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss / 1024;
+}
+
+static void a_bomb_costs_no_memory(void **state) {
+    (void)state;
+    static char zeros[1 << 16], out[1 << 16];
+    struct stream *stream;
+    int64_t got = 1, total = 0;
+    size_t size = pack(zeros, sizeof zeros, 1, 0, out, sizeof out); /* a thousandth */
+    FILE *f = fopen("bomb.gz", "wb");
+    assert_non_null(f);
+    for (int i = 0; i < 1024; i++) assert_int_equal(fwrite(out, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+    long before = most_memory_mib();
+    must(stream_open("bomb.gz", &stream));
+    for (; got; total += got) must(stream_read(stream, out, sizeof out, &got));
+    stream_close(stream);
+    assert_int_equal(total, 64 << 20);
+    assert_true(most_memory_mib() - before < 16);
+}
+
+/* A frame can ask for a window of 2 GiB and more. */
+static void windows_are_bounded(void **state) {
+    (void)state;
+    static char text[200000], out[300000], got[300000];
+    const char *path = "wide.zst";
+    struct input_options o = {.paths = &path, .n_paths = 1};
+    ZSTD_CCtx *c = ZSTD_createCCtx();
+    memset(text, 'a', sizeof text);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, 28);
+    ZSTD_inBuffer from = {text, sizeof text, 0};
+    ZSTD_outBuffer to = {out, sizeof out, 0};
+    /* In two steps: told the length at once, it would make the window as small. */
+    assert_int_equal(ZSTD_compressStream2(c, &to, &from, ZSTD_e_flush), 0);
+    assert_int_equal(ZSTD_compressStream2(c, &to, &from, ZSTD_e_end), 0);
+    ZSTD_freeCCtx(c);
+    write_file(path, out, to.pos);
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says("wide.zst: needs a window of more than 128 MiB");
+}
+
+static uint32_t random_below(uint32_t n) {
+    static uint32_t random = 1;
+    random = random * 1664525 + 1013904223;
+    return (random >> 8) % n;
+}
+
+/* Words, spaces in a row, lines, characters of several bytes, and bytes that are no UTF-8. */
+static void fill_random(char *text, size_t length) {
+    static const char words[14][8] = {"tree",     " ",     "  ",        "\n",           "\r\n\n",
+                                      "don't",    "12345", "\xc3\xa9t", "\xe2\x80\xa8", "\xf0\x9f\x8c\xb2",
+                                      "\xff\xfe", "...",   "\t",        "\xc3"};
+    for (size_t at = 0; at < length;) {
+        const char *word = words[random_below(14)];
+        for (; *word && at < length; word++) text[at++] = *word;
+        if (at < length && random_below(3) == 0) text[at++] = ' ';
+    }
+}
+
+/* Where a text's pieces end, marked in ends[]; `from` is where the text begins. */
+static void mark_pieces(struct splitter *s, const char *text, int64_t length, int64_t from, char *ends) {
+    const char *piece;
+    int64_t n;
+    splitter_begin(s, text, length);
+    while (splitter_next(s, &piece, &n) > 0) {
+        from += n;
+        ends[from] = 1;
+    }
+}
+
+/* Parts join to the file, and pieces do not notice where it was cut. */
+static void cut_everywhere(enum split split, const char *text, int64_t length, int64_t part) {
+    const char *path = "parts";
+    struct input_options o = {.paths = &path, .n_paths = 1, .split = split};
+    char *whole = calloc((size_t)length + 1, 1), *parts = calloc((size_t)length + 1, 1);
+    struct splitter *s;
+    struct input *in;
+    struct document d;
+    int64_t at = 0;
+    int more;
+    assert_true(whole && parts);
+    write_file(path, text, (size_t)length);
+    must(splitter_open(split, NULL, &s));
+    mark_pieces(s, text, length, 0, whole);
+    input_part_bytes = part;
+    must(input_open(&o, &in));
+    for (must(input_next(in, &d, &more)); more; must(input_next(in, &d, &more))) {
+        assert_true(d.length > 0 && at + d.length <= length);
+        assert_memory_equal(d.text, text + at, (size_t)d.length);
+        mark_pieces(s, d.text, d.length, at, parts);
+        at += d.length;
+        assert_int_equal(d.ends, at == length);
+    }
+    assert_int_equal(at, length);
+    assert_memory_equal(whole, parts, (size_t)length + 1);
+    input_part_bytes = PART_BYTES;
+    input_close(in);
+    splitter_close(s);
+    free(whole);
+    free(parts);
+}
+
+static void cuts_change_no_piece(void **state) {
+    (void)state;
+    static const int64_t lengths[] = {1, 2, 62, 63, 64, 65, 66, 127, 128, 129, 300};
+    static char text[1500000];
+    for (int round = 0; round < 10; round++)
+        for (int i = 0; i < 11; i++) {
+            fill_random(text, (size_t)lengths[i]);
+            cut_everywhere(round % 2 ? SPLIT_GPT2 : SPLIT_CL100K, text, lengths[i], 64);
+            cut_everywhere(round % 2 ? SPLIT_GPT2 : SPLIT_CL100K, text, lengths[i], 1 + random_below(10));
+        }
+    fill_random(text, sizeof text); /* several reads */
+    cut_everywhere(SPLIT_GPT2, text, sizeof text, 100000);
+    cut_everywhere(SPLIT_CL100K, text, sizeof text, 1 << 18);
+    memset(text + 100, 'x', sizeof text - 200); /* no place to cut but at both ends */
+    cut_everywhere(SPLIT_GPT2, text, sizeof text, 30);
+}
+
 static void long_texts_come_in_parts(void **state) {
     (void)state;
     static char text[60001];
@@ -205,6 +392,21 @@ static void small_files(void **state) {
     expect("bom.txt", "text \xef\xbb\xbf|");
     write_text("bom.jsonl", "\xef\xbb\xbf{\"text\": \"a\"}");
     expect("bom.jsonl", "a|");
+    /* However a stream gives it, and at the start only. */
+    char packed[400];
+    write_file("bom.txt.gz", packed,
+               pack("\xef\xbb\xbf"
+                    "ab",
+                    5, 5, 0, packed, sizeof packed));
+    expect("bom.txt.gz", "ab|");
+    write_file("later.gz", packed,
+               pack("ab\xef\xbb\xbf"
+                    "c",
+                    6, 6, 0, packed, sizeof packed));
+    expect("later.gz", "ab\xef\xbb\xbf"
+                       "c|");
+    write_text("half.txt", "\xef\xbb");
+    expect("half.txt", "\xef\xbb|");
     write_text("crlf.txt", "a\r\nb\r\n");
     expect("crlf.txt", "a\r\nb\r\n|");
     write_text("x", "x");
@@ -246,7 +448,14 @@ static void bad_lines_are_named(void **state) {
         {"{\"text\": 5}", "field 'text' is no string"},
         {"{\"text\": null}", "field 'text' is no string"},
         {"{\"text\": \"a\\u0000b\"}", "has the character U+0000"},
-        {"{\"text\": \"\\ud800\"}", "is not JSON"},
+        {"{\"text\": \"a\\\\\\u0000b\"}", "has the character U+0000"},
+        {"{\"text\": \"\\ud800\"}", "has \\ud800, half of a surrogate pair"},
+        {"{\"text\": \"\\uDC12 \\ud83c\\udf32\"}", "has \\udc12, half of a surrogate pair"},
+        {"{\"text\": \"\\ud83c\\ud83c\\udf32\"}", "has \\ud83c, half of a surrogate pair"},
+        {"{\"text\": \"\\u12\"}", "is not JSON"},
+        {"{\"text\": \"\\", "is not JSON"},
+        {"{\"a\": 1,", "is not JSON"},
+        {"{\"a\\nb\": 1}", "has no field 'text' (there are 'a?b')"},
         {"{\"text\": \"\xff\"}", "field 'text' is not valid UTF-8"},
         {"{\"text\": \"\xed\xa0\x80\"}", "field 'text' is not valid UTF-8"},
     };
@@ -282,6 +491,72 @@ static void bad_lines_are_named(void **state) {
     expect("fine.jsonl", "a\\u0000b|");
 }
 
+/* cJSON would end the string there. */
+static void zero_bytes_are_bad(void **state) {
+    (void)state;
+    const char *path = "zero.jsonl";
+    struct input_options o = {.paths = &path, .n_paths = 1};
+    char got[100];
+    write_file(path, "{\"text\": \"a\0b\"}\n", 16);
+    assert_int_equal(collect(&o, got, sizeof got, NULL), STATUS_BAD_DATA);
+    says("zero.jsonl:1: has the character U+0000");
+}
+
+/* Longer than what is read at once. */
+static void long_lines(void **state) {
+    (void)state;
+    enum { LONG = 1000000 };
+    const char *path = "long.jsonl";
+    struct input_options o = {.paths = &path, .n_paths = 1};
+    char *text = malloc(LONG);
+    struct input *in;
+    struct document d;
+    int more;
+    FILE *f = fopen(path, "wb");
+    assert_true(f && text);
+    for (int i = 0; i < LONG; i++) text[i] = (char)('a' + i % 23);
+    for (int i = 0; i < 5; i++) fprintf(f, "{\"text\": \"%.*s\"}\n", LONG - i, text);
+    assert_int_equal(fclose(f), 0);
+    must(input_open(&o, &in));
+    for (int i = 0; i < 5; i++) {
+        must(input_next(in, &d, &more));
+        assert_true(more);
+        assert_int_equal(d.line, i + 1);
+        assert_int_equal(d.length, LONG - i);
+        assert_memory_equal(d.text, text, (size_t)d.length);
+    }
+    must(input_next(in, &d, &more));
+    assert_false(more);
+    input_close(in);
+    free(text);
+}
+
+static void standard_input(void **state) {
+    (void)state;
+    int ends[2], kept = dup(STDIN_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "from a pipe", 11), 11);
+    close(ends[1]);
+    assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    close(ends[0]);
+    const char *path = "-";
+    struct input_options o = {.paths = &path, .n_paths = 1, .split = SPLIT_GPT2};
+    struct input *in;
+    struct document d;
+    int more;
+    must(input_open(&o, &in));
+    assert_true(input_is_single_text(in));
+    must(input_next(in, &d, &more));
+    assert_true(more && d.ends && d.length == 11);
+    assert_memory_equal(d.text, "from a pipe", 11);
+    must(input_next(in, &d, &more));
+    assert_false(more);
+    input_close(in);
+    if (kept < 0) return;
+    dup2(kept, STDIN_FILENO);
+    close(kept);
+}
+
 static int enter(void **state) {
     (void)state;
     return mkdtemp(folder) ? chdir(folder) : -1;
@@ -296,12 +571,21 @@ static int leave(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bomb_costs_no_memory), /* first: what others took would hide what it takes */
         cmocka_unit_test(plain_and_compressed_are_the_same),
+        cmocka_unit_test(every_damage_is_found),
+        cmocka_unit_test(padding_is_passed_over),
+        cmocka_unit_test(content_decides),
+        cmocka_unit_test(windows_are_bounded),
+        cmocka_unit_test(cuts_change_no_piece),
         cmocka_unit_test(long_texts_come_in_parts),
         cmocka_unit_test(folders_in_order),
         cmocka_unit_test(small_files),
         cmocka_unit_test(jsonl_is_read),
         cmocka_unit_test(bad_lines_are_named),
+        cmocka_unit_test(zero_bytes_are_bad),
+        cmocka_unit_test(long_lines),
+        cmocka_unit_test(standard_input),
     };
     return cmocka_run_group_tests_name("input", tests, enter, leave);
 }

@@ -77,10 +77,15 @@ static void llmc(void **state) {
     write_file("short.bin", file, LLMC_HEADER + 8);
     refuses("short.bin", "promises 5 tokens of 2 bytes, but 8 bytes follow");
     write_file("short.bin", file, 1000);
-    refuses("short.bin", "the header of this llm.c file is truncated");
+    refuses("short.bin", "its header of 1024 bytes is truncated to 1000");
     put_u32(file + 4, 2);
     write_file("version.bin", file, LLMC_HEADER + 10);
     refuses("version.bin", "has version 2, and 1 is known");
+    put_u32(file + 4, 1);
+    file[1023] = 1;
+    write_file("reserved.bin", file, LLMC_HEADER + 10);
+    refuses("reserved.bin", "byte 1023 of this llm.c file's header is not zero");
+    file[1023] = 0;
     put_u32(file, 20240801);
     put_u32(file + 4, 7);
     static const int32_t large[] = {1, 128000, 2, 3, 4};
@@ -134,6 +139,11 @@ static void megatron(void **state) {
         {50, 6, "does not go through the file"},
         {37, 0x80, "does not go through the file"},
         {25, 0x80, "has not the size that its header means"},
+        {33, 0x80, "has not the size that its header means"},
+        {58, 1, "document 0 begins with sequence 1"},
+        {66, 3, "document 1 begins with sequence 3"},
+        {74, 0, "document 2 begins with sequence 0"},
+        {81, 0x80, "document 2 begins with sequence -"},
     };
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         make_index(index, 8, 2);
@@ -141,11 +151,43 @@ static void megatron(void **state) {
         write_file("meg.idx", index, size);
         refuses("meg.bin", damage[i].words);
     }
+    make_index(index, 8, 2);
     for (size_t length = 1; length < size; length++) {
-        make_index(index, 8, 2);
         write_file("meg.idx", index, length);
         refuses("meg.bin", "meg.bin: ");
     }
+    write_file("meg.idx", index, size);
+    for (size_t length = 1; length < 10; length++) {
+        write_file("meg.bin", five_u16, length);
+        refuses("meg.idx", "meg.bin: its index does not go through");
+    }
+    assert_int_equal(unlink("meg.bin"), 0);
+    refuses("meg.idx", "meg.bin: cannot read data: No such file");
+    assert_int_equal(unlink("meg.idx"), 0);
+    refuses("meg.idx", "meg.idx: cannot read data: No such file");
+}
+
+static void megatron_types(void **state) {
+    (void)state;
+    static const uint8_t bytes[] = {1, 2, 3, 4, 255},
+                         words[] = {1, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 127, 2, 0, 0, 0, 3, 0, 0, 0};
+    static const int32_t narrow[] = {1, 2, 3, 4, 255}, wide[] = {1, 65536, INT32_MAX, 2, 3};
+    uint8_t index[128];
+    write_file("one.idx", index, make_index(index, 1, 1));
+    write_file("one.bin", bytes, 5);
+    holds("one.bin", TOKENS_MEGATRON, 1, narrow, 5);
+    write_file("four.idx", index, make_index(index, 4, 4));
+    write_file("four.bin", words, 20);
+    holds("four.bin", TOKENS_MEGATRON, 4, wide, 5);
+    /* The index decides, whatever the tokens look like. */
+    uint8_t magic[10];
+    put_u32(magic, LLMC_MAGIC_U16);
+    memset(magic + 4, 0, 6);
+    write_file("magic.idx", index, make_index(index, 8, 2));
+    write_file("magic.bin", magic, 10);
+    enum token_format format;
+    must(tokens_detect("magic.bin", &format));
+    assert_int_equal(format, TOKENS_MEGATRON);
 }
 
 /* A dataset of five integers in FILE; chunked or not. */
@@ -161,6 +203,45 @@ static void make_hdf5(const char *file, const char *name, hid_t type, int chunke
     H5Pclose(how);
     H5Sclose(space);
     H5Fclose(f);
+}
+
+/* Behind a block of the user's own; without storage; with its elements in another file; and links out of the file. */
+static void hdf5_elsewhere(void **state) {
+    (void)state;
+    hsize_t size = 5;
+    hid_t how = H5Pcreate(H5P_FILE_CREATE), space = H5Screate_simple(1, &size, NULL);
+    H5Pset_userblock(how, 512);
+    hid_t f = H5Fcreate("block.h5", H5F_ACC_TRUNC, how, H5P_DEFAULT);
+    hid_t set = H5Dcreate2(f, "ids", H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Dwrite(set, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, five) >= 0);
+    H5Dclose(set);
+    H5Pclose(how);
+    H5Fclose(f);
+    holds("block.h5", TOKENS_HDF5, 2, five, 5);
+    f = H5Fcreate("out.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_external("block.h5", "ids", f, "away", H5P_DEFAULT, H5P_DEFAULT);
+    H5Dclose(H5Dcreate2(f, "late", H5T_STD_U16LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    how = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_external(how, "block.h5", 512, 10);
+    H5Dclose(H5Dcreate2(f, "external", H5T_STD_U16LE, space, H5P_DEFAULT, how, H5P_DEFAULT));
+    H5Pclose(how);
+    hid_t type = H5Tcopy(H5T_STD_U32LE);
+    H5Tset_precision(type, 24);
+    H5Dclose(H5Dcreate2(f, "padded", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Tclose(type);
+    H5Gclose(H5Gcreate2(f, "group", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+    space = H5Screate(H5S_SCALAR);
+    H5Dclose(H5Dcreate2(f, "scalar", H5T_STD_U32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Fclose(f);
+    refuses("out.h5:away", "leads to another file");
+    refuses("out.h5:late", "has no content in this file");
+    refuses("out.h5:external", "has no content in this file");
+    refuses("out.h5:padded", "its type cannot be mapped");
+    refuses("out.h5:scalar", "is not one-dimensional");
+    refuses("out.h5:group", "there is no dataset 'group'");
+    refuses("out.h5", "has several datasets; name one as out.h5:DATASET (external, late, padded, scalar)");
 }
 
 static void hdf5(void **state) {
@@ -196,6 +277,14 @@ static void texts_and_what_is_no_file(void **state) {
     must(tokens_open(&t, "a.txt"));
     assert_int_equal(t.vocab, 256);
     tokens_close(&t);
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    refuses("pipe", "pipe: is not a regular file");
+    char endless[1200];
+    memset(endless, 'x', sizeof endless - 1);
+    endless[sizeof endless - 1] = 0;
+    refuses(endless, "this path is too long");
+    enum token_format format;
+    assert_int_equal(tokens_detect(endless, &format), STATUS_BAD_DATA);
     write_file("empty.bin", "", 0);
     refuses("empty.bin", "empty.bin: the file is empty");
     refuses("missing.bin", "missing.bin: cannot read data: No such file");
@@ -273,6 +362,98 @@ static void shards_hold_whole_documents(void **state) {
     assert_true(stat("s-00005.tokens", &info) != 0);
 }
 
+/* What the shards must be, by the rule alone: `shards` are where documents and their parts go. */
+struct expected {
+    int shards;
+    int64_t count[4096], documents[4096];
+};
+
+static void expect_document(struct expected *e, int64_t length, int64_t shard) {
+    if (!length) return;
+    if (!e->shards || e->count[e->shards - 1] + length > shard) {
+        e->count[e->shards] = e->documents[e->shards] = 0;
+        if (!e->shards || e->count[e->shards - 1]) e->shards++;
+    }
+    for (; length > shard; length -= shard) {
+        e->count[e->shards - 1] = shard;
+        e->count[e->shards] = e->documents[e->shards] = 0;
+        e->shards++;
+    }
+    e->count[e->shards - 1] += length;
+    e->documents[e->shards - 1]++;
+}
+
+static uint64_t next_random(uint64_t *state) {
+    return (*state = *state * 6364136223846793005u + 1442695040888963407u) >> 33;
+}
+
+/* Token i of a text, and whether it counts, follow from i. */
+static int32_t token_at(int64_t i, int64_t vocab) { return (int32_t)((uint64_t)i * 2654435761u % (uint64_t)vocab); }
+static int counts_at(int64_t i) { return (uint64_t)i * 40503 % 7 > 2; }
+
+/* Writes documents of random lengths below `longest` in parts below `part`, and compares with the rule. */
+static void compare_with_the_rule(uint64_t seed, int n, int longest, int largest_part, int64_t shard, int64_t vocab,
+                                  int mask) {
+    static struct expected e;
+    static int32_t ids[200000];
+    static uint8_t counts[200000];
+    struct token_writer *w = new_writer("r", shard, vocab, mask);
+    int64_t next = 0;
+    e.shards = 0;
+    for (int d = 0; d < n; d++) {
+        int64_t length = (int64_t)(next_random(&seed) % (uint64_t)longest), left = length;
+        do {
+            int64_t part = 1 + (int64_t)(next_random(&seed) % (uint64_t)largest_part);
+            if (part > left) part = left;
+            for (int64_t i = 0; i < part; i++, next++) {
+                ids[i] = token_at(next, vocab);
+                counts[i] = (uint8_t)counts_at(next);
+            }
+            left -= part;
+            must(token_writer_add(w, ids, counts, part, !left));
+        } while (left);
+        expect_document(&e, length, shard);
+    }
+    int shards, status = token_writer_finish(w, &shards);
+    token_writer_close(w);
+    assert_int_equal(status, next ? 0 : STATUS_BAD_DATA);
+    assert_int_equal(shards, e.shards);
+    int64_t at = 0;
+    for (int s = 0; s < shards; s++) {
+        struct tokens t;
+        char path[64];
+        int32_t largest;
+        snprintf(path, sizeof path, "r-%05d.tokens", s);
+        must(tokens_open(&t, path));
+        must(tokens_verify(&t, &largest));
+        assert_int_equal(t.count, e.count[s]);
+        assert_int_equal(t.documents, e.documents[s]);
+        for (int64_t i = 0, part; i < t.count; i += part) {
+            part = t.count - i < 200000 ? t.count - i : 200000;
+            tokens_read(&t, i, part, ids);
+            for (int64_t k = 0; k < part; k++, at++)
+                if (ids[k] != token_at(at, vocab) || tokens_counts(&t, i + k) != (!mask || counts_at(at)))
+                    fail_msg("shard %d, token %d", s, (int)(i + k));
+        }
+        tokens_close(&t);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(at, next);
+}
+
+static void shards_follow_the_rule(void **state) {
+    (void)state;
+    uint64_t seed = 7;
+    for (int round = 0; round < 24; round++) { /* few files, for each is synced */
+        int shard = 1 + (int)(next_random(&seed) % 40), longest = 1 + (int)(next_random(&seed) % (uint64_t)(3 * shard));
+        int part = 1 + (int)(next_random(&seed) % 30), n = (int)(next_random(&seed) % 8);
+        compare_with_the_rule(seed, n, longest, part, shard, round % 2 ? 70000 : 500, round % 3 != 0);
+    }
+    /* Larger than the writer's buffer: what is moved has been written already. */
+    compare_with_the_rule(1, 6, 900000, 200000, 1000000, 50000, 1);
+    compare_with_the_rule(2, 6, 900000, 200000, 700000, 100000, 0);
+}
+
 /* Each bit of the header: refused, or it does not matter what it says. */
 static void damaged_headers(void **state) {
     (void)state;
@@ -326,6 +507,10 @@ static void tokens_beyond_the_vocabulary(void **state) {
     must(tokens_open(&t, "v.bin"));
     must(tokens_verify(&t, &largest));
     assert_int_equal(largest, 65535);
+    static const uint8_t negative[] = {5, 0, 0, 0, 254, 255, 255, 255};
+    struct tokens word = {.name = "n", .width = 4, .count = 2, .data = negative};
+    assert_int_equal(tokens_verify(&word, &largest), STATUS_BAD_DATA);
+    assert_string_equal(fail_message(), "n: token 1 is -2, which no vocabulary has");
     t.vocab = 65535;
     assert_int_equal(tokens_verify(&t, &largest), STATUS_BAD_DATA);
     assert_non_null(strstr(fail_message(), "v.bin: token 2 is 65535, outside the vocabulary of 65535"));
@@ -356,6 +541,20 @@ static void a_full_disk_leaves_nothing(void **state) {
     assert_non_null(strstr(fail_message(), "full-00000.tokens.tmp: cannot write: File too large"));
     token_writer_close(w);
     assert_true(stat("full-00000.tokens", &info) && stat("full-00000.tokens.tmp", &info));
+    /* The same when the next file cannot be made while a document is moved there, or a whole one not take its name. */
+    static const char *const obstacles[] = {"full-00001.tokens.tmp", "full-00000.tokens"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mkdir(obstacles[i], 0777), 0);
+        w = new_writer("full", 5000, 1000, 1);
+        must(token_writer_add(w, ids, NULL, 3000, 1));
+        must(token_writer_add(w, ids, NULL, 2000, 0));
+        assert_int_equal(token_writer_add(w, ids, NULL, 1, 0), STATUS_FAILED);
+        assert_non_null(strstr(fail_message(), ": cannot write: Is a directory"));
+        token_writer_close(w);
+        assert_int_equal(rmdir(obstacles[i]), 0);
+        assert_true(stat("full-00000.tokens", &info) && stat("full-00000.tokens.tmp", &info));
+        assert_true(stat("full-00001.tokens", &info) && stat("full-00001.tokens.tmp", &info));
+    }
     w = new_writer("missing/x", 100, 1000, 0);
     status = token_writer_add(w, ids, NULL, 1, 1);
     assert_int_equal(status, STATUS_FAILED);
@@ -389,9 +588,12 @@ int main(void) {
         cmocka_unit_test(nanogpt),
         cmocka_unit_test(llmc),
         cmocka_unit_test(megatron),
+        cmocka_unit_test(megatron_types),
         cmocka_unit_test(hdf5),
+        cmocka_unit_test(hdf5_elsewhere),
         cmocka_unit_test(texts_and_what_is_no_file),
         cmocka_unit_test(shards_hold_whole_documents),
+        cmocka_unit_test(shards_follow_the_rule),
         cmocka_unit_test(damaged_headers),
         cmocka_unit_test(tokens_beyond_the_vocabulary),
         cmocka_unit_test(a_full_disk_leaves_nothing),

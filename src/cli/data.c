@@ -7,7 +7,9 @@
 static const char usage[] = "lockstep data make …   token files of texts and JSONL; a text of the built-in corpus\n"
                             "lockstep data show …   what is in token files and texts\n"
                             "\n"
-                            "'lockstep data make --help' and 'lockstep data show --help' tell the options.\n";
+                            "'lockstep data make --help' and 'lockstep data show --help' tell the options.\n"
+                            "\n"
+                            "Example: lockstep data make --tokenizer tok.json --out data/web crawl/*.jsonl.zst\n";
 
 int cli_data(int argc, char **argv) {
     opterr = 0;

@@ -1,5 +1,6 @@
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ static const char usage[] =
     "  --val FRACTION        so much of the documents goes to DIR/val-00000.tokens; of one text its last characters\n"
     "  --name NAME           DIR/NAME-00000.tokens (default train)\n"
     "  --shard-tokens N      tokens a file, at most; documents are not cut unless they are longer (default 100000000)\n"
-    "  --end-of-text TEXT    the special token that ends a document (default <|endoftext|>, <|end_of_text|> or </s>)\n"
+    "  --end-of-text TOKEN   the token that ends a document: the text of a special token, or an id (default\n"
+    "                        <|endoftext|>, <|end_of_text|> or </s>, the first that the tokenizer has)\n"
     "  --skip-bad-lines      count lines that are not what they should be, and go on\n"
     "  --threads N           encode on N threads (default all); the files are the same\n"
     "  --overwrite           replace files of the same name\n"
@@ -85,6 +87,7 @@ struct request {
     const char *corpus, *out, *tokenizer, *end_of_text;
     int64_t bytes, seed, threads;
     int overwrite, help;
+    int made_folder; /* --out was not there before */
     struct make_options make;
     struct tokenizer *opened;
     double began, shown;
@@ -109,47 +112,80 @@ static int make_stories(const struct request *r) {
     return 0;
 }
 
-/* Shards of that name would be mixed with the new ones. */
-static int clear(const struct request *r, const char *name) {
-    char pattern[4096];
-    glob_t found = {0};
+/* Whether a file is NAME-00000.tokens or another shard of that name. */
+static int is_shard(const char *file, const char *name) {
+    size_t n = strlen(name);
+    if (strncmp(file, name, n) || file[n] != '-') return 0;
+    for (size_t i = 1; i <= 5; i++)
+        if (!isdigit((uint8_t)file[n + i])) return 0;
+    return !strcmp(file + n + 6, ".tokens");
+}
+
+/* The shards of a name in --out are deleted, or with `keep` an error: they would be mixed with the new ones. */
+static int clear(const struct request *r, const char *name, int keep) {
+    char path[4400];
     int status = 0;
-    snprintf(pattern, sizeof pattern, "%s/%s-[0-9][0-9][0-9][0-9][0-9].tokens", r->out, name);
-    if (!glob(pattern, 0, NULL, &found) && !r->overwrite)
-        status = fail(STATUS_USAGE, "%s is there already; --overwrite replaces it and its like", found.gl_pathv[0]);
-    for (size_t i = 0; i < found.gl_pathc && !status; i++)
-        if (unlink(found.gl_pathv[i]))
-            status = fail(STATUS_FAILED, "%s: cannot delete: %s", found.gl_pathv[i], strerror(errno));
-    globfree(&found);
+    DIR *folder = opendir(r->out);
+    if (!folder && errno == ENOENT) return 0;
+    if (!folder) return fail(STATUS_USAGE, "--out: %s: cannot read this folder: %s", r->out, strerror(errno));
+    for (struct dirent *entry; !status && (entry = readdir(folder));) {
+        if (!is_shard(entry->d_name, name)) continue;
+        snprintf(path, sizeof path, "%s/%s", r->out, entry->d_name);
+        if (keep)
+            status = fail(STATUS_USAGE, "%s is there already; --overwrite replaces it and its like", path);
+        else if (unlink(path))
+            status = fail(STATUS_FAILED, "%s: cannot delete: %s", path, strerror(errno));
+    }
+    closedir(folder);
     return status;
 }
 
-/* Writes DIR/tokenizer.json, unless it is there and the same. */
+static int clear_all(const struct request *r, int keep) {
+    TRY(clear(r, r->make.name, keep));
+    return r->make.val > 0 ? clear(r, "val", keep) : 0;
+}
+
+/* Token files and their tokenizer.json belong together: another one's is left alone. */
+static int check_tokenizer(const struct request *r) {
+    char path[4096];
+    struct stat info;
+    struct tokenizer *there;
+    uint8_t old[TOKENIZER_HASH], new[TOKENIZER_HASH];
+    snprintf(path, sizeof path, "%s/tokenizer.json", r->out);
+    if (r->overwrite || stat(path, &info)) return 0;
+    TRY(tokenizer_open(path, &there));
+    tokenizer_hash(there, old);
+    tokenizer_hash(r->opened, new);
+    tokenizer_close(there);
+    if (!memcmp(old, new, sizeof old)) return 0;
+    return fail(STATUS_USAGE, "%s is another tokenizer; choose another --out, or --overwrite it", path);
+}
+
 static int write_tokenizer(const struct request *r) {
     char path[4096], *json;
     int64_t length;
-    struct stat info;
     snprintf(path, sizeof path, "%s/tokenizer.json", r->out);
-    if (!stat(path, &info) && !r->overwrite) {
-        struct tokenizer *there;
-        uint8_t old[TOKENIZER_HASH], new[TOKENIZER_HASH];
-        TRY(tokenizer_open(path, &there));
-        tokenizer_hash(there, old);
-        tokenizer_hash(r->opened, new);
-        tokenizer_close(there);
-        return memcmp(old, new, sizeof old)
-                   ? fail(STATUS_USAGE, "%s is another tokenizer; choose another --out, or --overwrite it", path)
-                   : 0;
-    }
     TRY(tokenizer_to_json(r->opened, &json, &length));
     int status = cli_write_file(path, json, length);
     free(json);
     return status;
 }
 
-static int make_folder(const char *path) {
-    if (!mkdir(path, 0777) || errno == EEXIST) return 0;
-    return fail(STATUS_FAILED, "%s: cannot make this folder: %s", path, strerror(errno));
+/* What can be told of the input before anything is written. */
+static int check_input(const struct request *r) {
+    struct input *input;
+    TRY(input_open(&r->make.input, &input));
+    int unseekable = input_is_single_text(input) && input_bytes(input) == 0;
+    input_close(input);
+    if (!unseekable || r->make.val == 0) return 0;
+    return fail(STATUS_USAGE, "--val: %s is empty or a pipe, and a text is read twice to divide it; put it into a file",
+                r->make.input.paths[0]);
+}
+
+static int make_folder(struct request *r) {
+    r->made_folder = !mkdir(r->out, 0777);
+    if (r->made_folder || errno == EEXIST) return 0;
+    return fail(STATUS_FAILED, "%s: cannot make this folder: %s", r->out, strerror(errno));
 }
 
 static void show_progress(void *context, int64_t done, int64_t of) {
@@ -181,28 +217,59 @@ static void print_summary(const struct request *r, const struct make_summary *s)
     printf("vocabulary %" PRId64 " (model.vocab must be that or more)\n", tokenizer_vocab(r->opened));
 }
 
+static int find_end_of_text(const struct request *r, int32_t *id) {
+    int64_t number, vocab = tokenizer_vocab(r->opened);
+    const char *text = r->end_of_text;
+    *id = text ? tokenizer_special(r->opened, text) : tokenizer_end_of_text(r->opened);
+    if (!text || *id >= 0) return 0;
+    if (!isdigit((uint8_t)*text))
+        return fail(STATUS_USAGE, "--end-of-text: the tokenizer has no special token '%s'; an id can be given, too",
+                    text);
+    TRY(cli_whole("--end-of-text", text, 0, vocab - 1, &number));
+    *id = (int32_t)number;
+    return 0;
+}
+
+static int write_files(struct request *r, struct make_summary *summary) {
+    TRY(clear_all(r, 0));
+    int status = make_tokens(&r->make, summary);
+    log_bar("");
+    TRY(status);
+    return write_tokenizer(r);
+}
+
+/* What a failed run has written would look like what was asked for. */
+static int take_back(const struct request *r, const struct make_summary *s, int status) {
+    char reason[1024], skipped[300] = "";
+    if (s->bad_lines)
+        snprintf(skipped, sizeof skipped, "; bad lines left out: %" PRId64 ", the first is %.*s", s->bad_lines,
+                 (int)strcspn(s->bad_line_texts, "\n"), s->bad_line_texts);
+    snprintf(reason, sizeof reason, "%.700s%s", fail_message(), skipped);
+    clear_all(r, 0);
+    if (r->made_folder) rmdir(r->out);
+    return fail(status, "%s", reason);
+}
+
 static int make_files(struct request *r) {
-    struct make_summary summary;
+    struct make_summary summary = {0};
     struct make_options *m = &r->make;
     TRY(tokenizer_open(r->tokenizer, &r->opened));
     m->tokenizer = r->opened;
     m->input.split = tokenizer_vocabulary(r->opened)->split;
-    m->end_of_text = r->end_of_text ? tokenizer_special(r->opened, r->end_of_text) : tokenizer_end_of_text(r->opened);
-    if (r->end_of_text && m->end_of_text < 0)
-        return fail(STATUS_USAGE, "--end-of-text: the tokenizer has no special token '%s'", r->end_of_text);
+    TRY(find_end_of_text(r, &m->end_of_text));
     m->folder = r->out;
     m->threads = (int)r->threads;
     m->progress = show_progress;
     m->context = r;
-    TRY(make_folder(r->out));
-    TRY(clear(r, m->name));
-    if (m->val > 0) TRY(clear(r, "val"));
-    TRY(write_tokenizer(r));
+    TRY(check_input(r));
+    TRY(check_tokenizer(r));
+    if (!r->overwrite) TRY(clear_all(r, 1));
     r->began = r->shown = clock_seconds();
-    int status = make_tokens(m, &summary);
-    log_bar("");
-    if (!status) print_summary(r, &summary);
-    return status;
+    TRY(make_folder(r));
+    int status = write_files(r, &summary);
+    if (status) return take_back(r, &summary, status);
+    print_summary(r, &summary);
+    return 0;
 }
 
 static int read_option(struct request *r, int option) {

@@ -11,7 +11,9 @@ static const char usage[] =
     "lockstep tokenize encode …   text to token ids\n"
     "lockstep tokenize decode …   token ids to text\n"
     "\n"
-    "'lockstep tokenize train --help' and so on tell the options. For training data use 'lockstep data make'.\n";
+    "'lockstep tokenize train --help' and so on tell the options. For training data use 'lockstep data make'.\n"
+    "\n"
+    "Example: lockstep tokenize train --vocab 32000 --out tok.json corpus/\n";
 
 int cli_tokenize(int argc, char **argv) {
     static const struct {

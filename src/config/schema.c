@@ -202,7 +202,8 @@ static uint32_t next_code_point(const unsigned char **text) {
 
 static int read_text(const struct schema_key *key, const char *text, char *field) {
     size_t length = strlen(text);
-    if (key->type == VALUE_LIST && length > 1 && text[0] == '[' && text[length - 1] == ']') { /* as YAML would have it */
+    if (key->type == VALUE_LIST && length > 1 && text[0] == '[' &&
+        text[length - 1] == ']') { /* as YAML would have it */
         text++;
         length -= 2;
     }

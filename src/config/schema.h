@@ -15,7 +15,7 @@ enum value_type {
     VALUE_BOOLEAN,  /* int: 0 or 1 */
     VALUE_NAME,     /* int: an index into `names` */
     VALUE_TEXT,     /* char[CONFIG_TEXT]: UTF-8, zero to its end; low and high bound its bytes */
-    VALUE_LIST,     /* char[CONFIG_LIST]: the same; in YAML also a list of texts, which is one text with commas between */
+    VALUE_LIST, /* char[CONFIG_LIST]: the same; in YAML also a list of texts, which is one text with commas between */
 };
 
 /* The most that another value of the key changes. */

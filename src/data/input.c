@@ -34,10 +34,12 @@ static int ends_with(const char *path, const char *end) {
 }
 
 static int is_jsonl(const char *path) {
-    static const char *const ends[] = {".jsonl",   ".json",      ".ndjson",  ".jsonl.gz",
-                                       ".json.gz", ".jsonl.zst", ".json.zst"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends_with(path, ends[i])) return 1;
+    static const char *const names[] = {".jsonl", ".json", ".ndjson"}, *const compressed[] = {"", ".gz", ".zst"};
+    char end[16];
+    for (int i = 0; i < 9; i++) {
+        snprintf(end, sizeof end, "%s%s", names[i / 3], compressed[i % 3]);
+        if (ends_with(path, end)) return 1;
+    }
     return 0;
 }
 
@@ -94,29 +96,40 @@ static void close_file(struct input *in) {
     in->bytes_before += in->files.file[in->next - 1].bytes;
 }
 
-/* Reads on, keeping what is not yet given. A byte order mark at the file's start is left out. */
-static int read_more(struct input *in) {
-    if (in->at > 0 && in->at == in->end) in->at = in->end = 0;
+/* Room for another read, and for a zero after it: cJSON may look one byte behind a line. */
+static int make_room(struct input *in) {
+    if (in->end - in->at > TEXT_MOST && in->jsonl)
+        return fail(STATUS_BAD_DATA, "%s:%" PRId64 ": has more than 1 GiB in one line; divide it into several",
+                    file_name(in), in->line + 1);
+    if (in->end - in->at > TEXT_MOST)
+        return fail(STATUS_BAD_DATA, "%s: has more than 1 GiB without a place to cut it; divide it into several files",
+                    file_name(in));
     if (in->room - in->end < READ) {
         if (in->end > in->at) memmove(in->buffer, in->buffer + in->at, (size_t)(in->end - in->at));
         in->end -= in->at;
         in->at = 0;
     }
-    if (in->room - in->end < READ) {
-        int64_t room = in->room ? 2 * in->room : 4 * (int64_t)READ;
-        if (in->end > TEXT_MOST)
-            return fail(STATUS_BAD_DATA, "%s: %s of more than 1 GiB; cut it into smaller files", file_name(in),
-                        in->jsonl ? "has a line" : "has a text without a place to cut it");
-        char *grown = realloc(in->buffer, (size_t)room);
-        if (!grown) return fail(STATUS_FAILED, "%s: out of memory", file_name(in));
-        in->buffer = grown;
-        in->room = room;
-    }
+    if (in->room - in->end >= READ) return 0;
+    int64_t room = in->room ? 2 * in->room : 4 * (int64_t)READ;
+    char *grown = realloc(in->buffer, (size_t)room + 1);
+    if (!grown) return fail(STATUS_FAILED, "%s: out of memory", file_name(in));
+    in->buffer = grown;
+    in->room = room;
+    return 0;
+}
+
+/* Reads on, keeping what is not yet given. A byte order mark at the file's start is left out; a stream may give the start in
+ * pieces. */
+static int read_more(struct input *in) {
     int64_t got;
-    TRY(stream_read(in->stream, in->buffer + in->end, in->room - in->end, &got));
-    in->end += got;
-    in->ended = !got;
-    if (in->begun || (in->end - in->at < 3 && got)) return 0;
+    do {
+        TRY(make_room(in));
+        TRY(stream_read(in->stream, in->buffer + in->end, in->room - in->end, &got));
+        in->end += got;
+        in->ended = !got;
+    } while (!in->begun && !in->ended && in->end < 3);
+    in->buffer[in->end] = '\0';
+    if (in->begun) return 0;
     in->begun = 1;
     if (in->end - in->at >= 3 && !memcmp(in->buffer + in->at, "\xef\xbb\xbf", 3)) in->at += 3;
     return 0;

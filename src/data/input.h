@@ -1,6 +1,6 @@
 /* Documents from files that users have: text, JSONL, plain or compressed, alone or in folders.
  *
- *   *.jsonl, *.json   a JSON object a line; a named field is the document's text (or two: prompt and response)
+ *   *.jsonl, *.json, *.ndjson   a JSON object a line; a named field is the document's text (or two: prompt and response)
  *   anything else     the whole file is one document
  *   *.gz, *.zst       either of these, compressed; *.jsonl.gz, *.txt.zst …
  *   a folder          its files and those of its folders, in the order of their names (bytes), hidden ones left out

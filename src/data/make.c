@@ -1,5 +1,6 @@
 #include "data/make.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +110,7 @@ static int write_part(struct make *m, struct part *part) {
     output->documents += part->ends;
     int status = token_writer_add(output->writer, part->ids.id, counts, part->ids.count, part->ends);
     free(counts);
+    if (part->ids.capacity > IDS_KEPT) ids_free(&part->ids);
     return status;
 }
 
@@ -144,6 +146,9 @@ static int finish(struct make *m) {
     s->val_documents = m->val.documents;
     s->bad_lines = input_bad_lines(m->input);
     snprintf(s->bad_line_texts, sizeof s->bad_line_texts, "%s", input_bad_line_texts(m->input));
+    if (m->options->val > 0 && (!m->train.tokens || !m->val.tokens))
+        return fail(STATUS_BAD_DATA, "--val: %s gets nothing of %" PRId64 " document%s; choose another fraction",
+                    m->val.tokens ? m->options->name : "val", s->documents, s->documents == 1 ? "" : "s");
     TRY(token_writer_finish(m->train.writer, &s->shards));
     return m->val.writer ? token_writer_finish(m->val.writer, &s->val_shards) : 0;
 }

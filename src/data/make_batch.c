@@ -30,7 +30,7 @@ int make_batch_has_room(const struct make_batch *batch) {
 
 int make_batch_add(struct make_batch *batch, const struct document *d, int64_t number, int ends, int val) {
     int64_t needed = batch->used + d->length + d->prompt_length;
-    if (needed > batch->room) {
+    if (!batch->bytes || needed > batch->room) {
         int64_t room = batch->room ? batch->room : 1 << 20;
         while (room < needed) room *= 2;
         char *grown = realloc(batch->bytes, (size_t)room);

@@ -6,13 +6,13 @@
 #include "data/input.h"
 #include "tokenizer/tokenizer.h"
 
-enum { BATCH_PARTS = 256, BATCH_BYTES = 64 << 20 };
+enum { BATCH_PARTS = 256, BATCH_BYTES = 64 << 20, IDS_KEPT = 1 << 16 };
 
 struct part {
     int64_t text, length, prompt, prompt_length; /* offsets in the batch's bytes */
     int ends, val;
     int64_t document; /* its number */
-    struct ids ids;   /* of the prompt, then of the text; */
+    struct ids ids;   /* of the prompt, then of the text; not kept from batch to batch where there are many */
     int64_t prompt_ids;
 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/check.h"
 
@@ -40,9 +41,15 @@ static int refill(struct stream *s) {
     return 0;
 }
 
+/* A frame, or a skippable one (0x184D2A50 to 0x184D2A5F, RFC 8878, 3.1.2), with which the files of pzstd begin. */
+static int is_zstd(const uint8_t *p) {
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd}, skippable[] = {0x2a, 0x4d, 0x18};
+    return !memcmp(p, frame, 4) || ((p[0] & 0xf0) == 0x50 && !memcmp(p + 1, skippable, 3));
+}
+
 /* The first bytes decide; a file shorter than a magic number is plain. */
 static int choose(struct stream *s) {
-    static const uint8_t gzip[] = {0x1f, 0x8b}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
+    static const uint8_t gzip[] = {0x1f, 0x8b};
     while (s->end < 4 && !s->ended) { /* a pipe may give less */
         ssize_t n = read(s->file, s->block + s->end, (size_t)(BLOCK - s->end));
         if (n < 0 && errno == EINTR) continue;
@@ -52,7 +59,7 @@ static int choose(struct stream *s) {
         s->ended = n == 0;
     }
     if (s->end >= 2 && !memcmp(s->block, gzip, 2)) s->kind = GZIP;
-    if (s->end >= 4 && !memcmp(s->block, zstd, 4)) s->kind = ZSTD;
+    if (s->end >= 4 && is_zstd(s->block)) s->kind = ZSTD;
     if (s->kind == GZIP && inflateInit2(&s->gzip, 16 + MAX_WBITS) != Z_OK) {
         s->kind = PLAIN;
         return fail(STATUS_FAILED, "out of memory for zlib");
@@ -145,6 +152,10 @@ static int read_zstd(struct stream *s, char *out, int64_t room, int64_t *got) {
         size_t result = ZSTD_decompressStream(s->zstd, &to, &in);
         s->at += (int64_t)in.pos;
         *got = (int64_t)to.pos;
+        if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
+            return fail(STATUS_BAD_DATA,
+                        "%s: needs a window of more than %d MiB; compress it without --long or --ultra", s->path,
+                        1 << (WINDOW_LOG_MOST - 20));
         if (ZSTD_isError(result)) return damaged(s, "zstd", ZSTD_getErrorName(result));
         s->inside = result != 0;
         if (empty && !*got) return s->inside ? damaged(s, "zstd", "it ends too early") : 0;

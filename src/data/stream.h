@@ -1,5 +1,6 @@
 /* The bytes of a file that may be compressed: gzip (RFC 1952) or zstd (RFC 8878), told by their magic numbers, and otherwise as
- * they are. Memory does not depend on how much comes out. */
+ * they are. Several members or frames follow each other as one text; zstd's skippable frames are passed over, also the first.
+ * Memory does not depend on how much comes out. */
 #ifndef DATA_STREAM_H
 #define DATA_STREAM_H
 

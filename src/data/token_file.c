@@ -1,3 +1,4 @@
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,7 +27,7 @@ void put_u64(uint8_t *p, uint64_t value) {
 int map_file(const char *path, struct mapped *file) {
     *file = (struct mapped){0};
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), status = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), status = 0; /* a pipe without a writer must not hold us */
     if (fd < 0)
         return fail(STATUS_BAD_DATA,
                     "%s: cannot read data: %s (data takes text or token files, or 'stories' for the built-in corpus)",
@@ -83,54 +84,46 @@ static enum token_format detect(const struct mapped *file, const char *path) {
     if (file->size >= 8 && !memcmp(file->bytes, NATIVE_MAGIC, 8)) return TOKENS_NATIVE;
     if (ends_with(path, ".tokens")) return TOKENS_NATIVE; /* so that a damaged one is told */
     if (!ends_with(path, ".bin")) return TOKENS_BYTES;
-    if (file->size >= 4 && (get_u32(file->bytes) == 20240520 || get_u32(file->bytes) == 20240801)) return TOKENS_LLMC;
-    return has_index(path) ? TOKENS_MEGATRON : TOKENS_NANOGPT;
+    if (has_index(path)) return TOKENS_MEGATRON; /* first: its tokens may look like any magic number */
+    uint32_t magic = file->size < 4 ? 0 : get_u32(file->bytes);
+    return magic == LLMC_MAGIC_U16 || magic == LLMC_MAGIC_U32 ? TOKENS_LLMC : TOKENS_NANOGPT;
 }
 
-/* NAME.idx stands for NAME.bin. */
-static const char *data_path(const char *path, char other[1100]) {
-    if (!ends_with(path, ".idx")) return path;
-    snprintf(other, 1100, "%.*s.bin", (int)(strlen(path) - 4), path);
-    return other;
+/* Maps the file of tokens that `path` names; NAME.idx stands for NAME.bin, which `name` gets then. */
+static int map_named(const char *path, char name[LONGEST_NAME], struct mapped *file) {
+    struct stat info;
+    *file = (struct mapped){0};
+    if (strlen(path) >= LONGEST_NAME) return fail(STATUS_BAD_DATA, "%.200s…: this path is too long", path);
+    strcpy(name, path);
+    if (ends_with(path, ".idx") && !stat(path, &info)) strcpy(name + strlen(name) - 4, ".bin");
+    return map_file(name, file);
 }
 
 int tokens_detect(const char *path, enum token_format *format) {
     struct mapped file;
-    char other[1100];
+    char name[LONGEST_NAME];
     *format = TOKENS_HDF5;
     if (is_hdf5(path)) return 0;
-    path = data_path(path, other);
-    TRY(map_file(path, &file));
-    *format = detect(&file, path);
+    TRY(map_named(path, name, &file));
+    *format = detect(&file, name);
     unmap_file(&file);
     return 0;
 }
 
 static int open_hdf5(struct tokens *tokens, const char *path, struct mapped *file) {
-    char name[1024];
+    char name[LONGEST_NAME];
     int64_t offset;
+    tokens->format = TOKENS_HDF5;
     TRY(find_hdf5(path, name, &tokens->width, &tokens->count, &offset));
     TRY(map_file(name, file));
     if (offset < 0 || offset > file->size || tokens->count > (file->size - offset) / tokens->width)
-        return fail(STATUS_BAD_DATA, "%s: the dataset reaches beyond the file's end; it is truncated", path);
+        return fail(STATUS_BAD_DATA,
+                    "%s: the dataset reaches beyond the file's end; the file is truncated: copy it again", path);
     tokens->data = file->bytes + offset;
     return 0;
 }
 
-static int open_mapped(struct tokens *tokens, const struct mapped *file, const char *path) {
-    switch (tokens->format = detect(file, path)) {
-    case TOKENS_NATIVE:
-        return open_native(tokens, file, path);
-    case TOKENS_NANOGPT:
-        return open_nanogpt(tokens, file, path);
-    case TOKENS_LLMC:
-        return open_llmc(tokens, file, path);
-    case TOKENS_MEGATRON:
-        return open_megatron(tokens, file, path);
-    case TOKENS_HDF5:
-    case TOKENS_BYTES:
-        break;
-    }
+static int open_bytes(struct tokens *tokens, const struct mapped *file) {
     tokens->data = file->bytes;
     tokens->width = 1;
     tokens->count = file->size;
@@ -138,15 +131,31 @@ static int open_mapped(struct tokens *tokens, const struct mapped *file, const c
     return 0;
 }
 
+static int open_other(struct tokens *tokens, const char *path, struct mapped *file) {
+    char name[LONGEST_NAME];
+    TRY(map_named(path, name, file));
+    switch (tokens->format = detect(file, name)) {
+    case TOKENS_NATIVE:
+        return open_native(tokens, file, name);
+    case TOKENS_NANOGPT:
+        return open_nanogpt(tokens, file, name);
+    case TOKENS_LLMC:
+        return open_llmc(tokens, file, name);
+    case TOKENS_MEGATRON:
+        return open_megatron(tokens, file, name);
+    case TOKENS_HDF5: /* its name tells it, not its content */
+    case TOKENS_BYTES:
+        break;
+    }
+    return open_bytes(tokens, file);
+}
+
 int tokens_open(struct tokens *tokens, const char *path) {
     struct mapped file = {0};
-    char other[1100];
-    *tokens = (struct tokens){.format = TOKENS_HDF5, .end_of_text = -1};
+    *tokens = (struct tokens){.end_of_text = -1};
     if (strlen(path) >= sizeof tokens->name) return fail(STATUS_BAD_DATA, "%.200s…: this path is too long", path);
-    snprintf(tokens->name, sizeof tokens->name, "%s", path);
-    path = data_path(path, other);
-    int status = is_hdf5(path) ? open_hdf5(tokens, path, &file) : map_file(path, &file);
-    if (!status && tokens->format == TOKENS_HDF5 && !tokens->data) status = open_mapped(tokens, &file, path);
+    strcpy(tokens->name, path);
+    int status = is_hdf5(path) ? open_hdf5(tokens, path, &file) : open_other(tokens, path, &file);
     if (!status && tokens->count < 1) status = fail(STATUS_BAD_DATA, "%s: has no tokens", path);
     tokens->mapping = (void *)file.bytes;
     tokens->mapping_bytes = file.size;
@@ -164,30 +173,43 @@ void tokens_read(const struct tokens *tokens, int64_t from, int64_t n, int32_t *
     if (tokens->width == 1) {
         for (int64_t i = 0; i < n; i++) out[i] = bytes[i];
     } else if (tokens->width == 2) {
-        for (int64_t i = 0; i < n; i++) out[i] = bytes[2 * i] | bytes[2 * i + 1] << 8;
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t token;
+            memcpy(&token, bytes + 2 * i, sizeof token);
+            out[i] = le16toh(token);
+        }
     } else {
-        for (int64_t i = 0; i < n; i++) out[i] = (int32_t)get_u32(bytes + 4 * i);
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t token;
+            memcpy(&token, bytes + 4 * i, sizeof token);
+            out[i] = (int32_t)le32toh(token);
+        }
     }
 }
 
-/* Unsigned, so that what would be negative is the largest of all. */
+/* Where the first token is that is not below `vocab`. */
+static int beyond(const struct tokens *tokens, const int32_t *block, int64_t at, int64_t vocab) {
+    while ((uint32_t)*block < vocab) block++, at++;
+    if (tokens->vocab)
+        return fail(STATUS_BAD_DATA, "%s: token %" PRId64 " is %" PRIu32 ", outside the vocabulary of %" PRId64,
+                    tokens->name, at, (uint32_t)*block, vocab);
+    return fail(STATUS_BAD_DATA, "%s: token %" PRId64 " is %" PRId32 ", which no vocabulary has", tokens->name, at,
+                *block);
+}
+
+/* Compares as unsigned numbers, so that what would be negative is the largest of all. */
 static int find_largest(const struct tokens *tokens, uint32_t *largest) {
-    enum { BLOCK = 16384 };
+    enum { BLOCK = 4096 };
     int32_t block[BLOCK];
+    int64_t vocab = tokens->vocab ? tokens->vocab : (int64_t)INT32_MAX + 1;
     *largest = 0;
     for (int64_t at = 0; at < tokens->count; at += BLOCK) {
         int64_t n = tokens->count - at < BLOCK ? tokens->count - at : BLOCK;
-        uint32_t before = *largest, top = before;
+        uint32_t top = 0;
         tokens_read(tokens, at, n, block);
         for (int64_t i = 0; i < n; i++) top = (uint32_t)block[i] > top ? (uint32_t)block[i] : top;
-        *largest = top;
-        int64_t vocab = tokens->vocab ? tokens->vocab : INT32_MAX;
-        if (top < vocab) continue;
-        while ((uint32_t)block[n - 1] < vocab) n--;
-        for (int64_t i = 0; i < n; i++)
-            if ((uint32_t)block[i] >= vocab)
-                return fail(STATUS_BAD_DATA, "%s: token %" PRId64 " is %" PRIu32 ", outside the vocabulary of %" PRId64,
-                            tokens->name, at + i, (uint32_t)block[i], vocab);
+        if (top >= vocab) return beyond(tokens, block, at, vocab);
+        if (top > *largest) *largest = top;
     }
     return 0;
 }

@@ -4,7 +4,8 @@
 
 #include "data/token_file.h"
 
-enum { NATIVE_HEADER = 256, NATIVE_VERSION = 1, LLMC_HEADER = 1024 };
+enum { NATIVE_HEADER = 256, NATIVE_VERSION = 1, LLMC_HEADER = 1024, LONGEST_NAME = 1024 };
+enum { LLMC_MAGIC_U16 = 20240520, LLMC_MAGIC_U32 = 20240801 };
 #define NATIVE_MAGIC   "LOCKTOKS"
 #define MEGATRON_MAGIC "MMIDIDX\0\0"
 
@@ -30,6 +31,6 @@ int open_llmc(struct tokens *tokens, const struct mapped *file, const char *path
 int open_megatron(struct tokens *tokens, const struct mapped *file, const char *path); /* of NAME.bin; reads NAME.idx */
 
 /* Finds a contiguous dataset: its width, and where its elements lie in the file FILE.h5, whose name goes to `file`. */
-int find_hdf5(const char *path, char file[1024], int *width, int64_t *count, int64_t *offset);
+int find_hdf5(const char *path, char file[LONGEST_NAME], int *width, int64_t *count, int64_t *offset);
 
 #endif

@@ -1,25 +1,24 @@
 #include "tokenizer/letters.h"
 #include "tokenizer/vocabulary.h"
 
-/* Letters are below U+0144: 68 bytes do not print. */
-enum { FIRST_OTHER = 0x100, LETTERS = FIRST_OTHER + 68 };
+/* The bytes that do not print are three runs, numbered on from one another: 0x00 to 0x20, 0x7f to 0xa0, and 0xad. */
+enum { FIRST_OTHER = 0x100, DELETE = 0x121, SOFT_HYPHEN = 0x143 };
 
-static int prints(int byte) { return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae; }
+static int prints(uint32_t byte) {
+    return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte != 0xad);
+}
 
 uint32_t byte_letter(uint8_t byte) {
-    uint32_t others = 0;
     if (prints(byte)) return byte;
-    for (int b = 0; b < byte; b++) others += !prints(b);
-    return FIRST_OTHER + others;
+    if (byte <= 0x20) return (uint32_t)FIRST_OTHER + byte;
+    return byte <= 0xa0 ? (uint32_t)DELETE + byte - 0x7f : SOFT_HYPHEN;
 }
 
 int letter_byte(uint32_t letter) {
-    if (letter < FIRST_OTHER) return prints((int)letter) ? (int)letter : -1;
-    if (letter >= LETTERS) return -1;
-    uint32_t others = 0;
-    for (int b = 0; b < 0x100; b++)
-        if (!prints(b) && FIRST_OTHER + others++ == letter) return b;
-    return -1;
+    if (letter < FIRST_OTHER) return prints(letter) ? (int)letter : -1;
+    if (letter < DELETE) return (int)(letter - FIRST_OTHER);
+    if (letter < SOFT_HYPHEN) return (int)(letter - DELETE + 0x7f);
+    return letter == SOFT_HYPHEN ? 0xad : -1;
 }
 
 int64_t letters_to_bytes(const char *letters, int64_t length, uint8_t *bytes) {

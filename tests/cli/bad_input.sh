@@ -19,14 +19,14 @@ rejects() {
 }
 
 say "data"
-rejects 3 'no-such\.txt: cannot read data: No such file.*data\.train' --set data.train=no-such.txt
+rejects 3 'no-such\.txt: cannot read data: No such file.*stories' --set data.train=no-such.txt
 rejects 3 'no-such\.txt: cannot read data: No such file' --set data.train=long.txt --set data.val=no-such.txt
 rejects 3 'empty\.txt: the file is empty' --set data.train=empty.txt
 rejects 3 'empty\.txt: the file is empty' --set data.train=long.txt --set data.val=empty.txt
 rejects 3 'short\.txt: has 16 tokens, but .* 16 and the one after it; use a longer text or a smaller' \
     --set data.train=short.txt --set data.val=long.txt
 rejects 3 'short\.txt: has 16 tokens' --set data.train=long.txt --set data.val=short.txt
-rejects 3 'folder: is not a regular file; name a text file' --set data.train=folder
+rejects 3 'folder: is a folder without \.tokens files; make some with lockstep data make' --set data.train=folder
 rejects 2 "'stories:many' is not 'stories'.*stories:BYTES:SEED" --set data.train=stories:many
 rejects 3 'long\.txt: byte 0 is 49, but model\.vocab is 49; .*model\.vocab: 256' \
     --set data.train=long.txt --set model.vocab=49
@@ -94,7 +94,7 @@ refuses 2 '--top-p: 2 is out of range \(0 to 1\)' "$LOCKSTEP" generate runs/whol
 refuses 2 '--rank: 4, but ranks count from 0 to 3' "$LOCKSTEP" plan tiny.yaml --ranks 4 --rank 4
 refuses 2 '9 ranks, but train\.slots is 8: ' "$LOCKSTEP" plan tiny.yaml --ranks 9
 refuses 2 "--corpus: there is one, 'stories'" "$LOCKSTEP" data make --corpus novels --out novels.txt
-refuses 2 '--out FILE is missing' "$LOCKSTEP" data make --corpus stories
+refuses 2 '--out is missing' "$LOCKSTEP" data make --corpus stories
 refuses 1 'long\.txt/out: cannot write: Not a directory' "$LOCKSTEP" data make --corpus stories --bytes 99 --out long.txt/out
 
 say "eval and generate"

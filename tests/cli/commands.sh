@@ -7,7 +7,7 @@ say "help of the program and of every command, with examples"
 expect 0 "$LOCKSTEP" --help
 same "--help and help" "$(cat "$OUT")" "$("$LOCKSTEP" help)"
 read -ra commands <<<"$(awk '/^  lockstep [a-z]+ / { print $2 }' "$OUT" | tr '\n' ' ')"
-for command in train eval generate data ckpt plan; do
+for command in train eval generate tokenize data ckpt plan; do
     [[ " ${commands[*]} " == *" $command "* ]] || die "lockstep --help does not list $command"
 done
 for command in "${commands[@]}"; do
@@ -16,7 +16,8 @@ for command in "${commands[@]}"; do
     prints "lockstep $command" "how $command is written"
     [[ ! -s $ERR ]] || die "help belongs on standard output"
 done
-for command in "ckpt ls" "ckpt show" "ckpt verify" "ckpt hash" "data make" "data show"; do
+for command in "ckpt ls" "ckpt show" "ckpt verify" "ckpt hash" "data make" "data show" "tokenize train" "tokenize encode" \
+    "tokenize decode"; do
     read -ra words <<<"$command"
     expect 0 "$LOCKSTEP" "${words[@]}" --help
     prints '^Examples?:' "an example"

@@ -75,6 +75,49 @@ expect 0 "$LOCKSTEP" data make --tokenizer bytes --overwrite --out a docs
 expect 0 "$LOCKSTEP" data show a
 same vocabulary "$(figure vocabulary)" 257
 
+say "a run that fails leaves nothing behind"
+refuses 3 'docs/none\.txt: cannot read data: No such file' "$LOCKSTEP" data make --out failed docs docs/none.txt
+refuses 3 'bad\.jsonl:2: is not JSON' "$LOCKSTEP" data make --out failed --shard-tokens 1 bad.jsonl
+refuses 3 'bad\.jsonl:2: is not JSON' "$LOCKSTEP" data make --out failed --val 0.9 --shard-tokens 1 docs bad.jsonl
+head -c 5000 stories.txt | gzip | head -c 1000 >short.txt.gz
+refuses 3 'short\.txt\.gz: the gzip data is damaged or truncated near byte 1000 ' \
+    "$LOCKSTEP" data make --out failed docs short.txt.gz
+echo '{"text": "\ud800"}' >all-bad.jsonl
+refuses 3 'no tokens to write; bad lines left out: 1, the first is all-bad\.jsonl:1: has \\ud800, half of a surr' \
+    "$LOCKSTEP" data make --out failed --skip-bad-lines all-bad.jsonl
+refuses 2 '--out: docs\.jsonl: cannot read this folder' "$LOCKSTEP" data make --out docs.jsonl docs
+
+say "--overwrite replaces its own files alone, also where a name looks like a pattern"
+mkdir 'd[ab]' da
+cp a/train-00000.tokens da
+cp a/train-00000.tokens 'd[ab]/train-00001.tokens'
+cp a/train-00000.tokens 'd[ab]/trains-00000.tokens'
+refuses 2 'd\[ab\]/train-00001\.tokens is there already' "$LOCKSTEP" data make --out 'd[ab]' docs
+expect 0 "$LOCKSTEP" data make --out 'd[ab]' --overwrite docs
+cmp -s a/train-00000.tokens da/train-00000.tokens || die "--overwrite touched another folder"
+same "the files" "$(cd 'd[ab]' && echo *)" "tokenizer.json train-00000.tokens trains-00000.tokens"
+
+say "standard input"
+expect 0 sh -c "\"$LOCKSTEP\" data make --out piped - <stories.txt"
+expect 0 "$LOCKSTEP" data make --out read stories.txt
+cmp -s piped/train-00000.tokens read/train-00000.tokens || die "standard input and a file differ"
+refuses 2 '--val: - is empty or a pipe' sh -c "cat stories.txt | \"$LOCKSTEP\" data make --val 0.1 --out refused -"
+
+say "the token that ends a document: an id, a special token, or none"
+expect 0 "$LOCKSTEP" data make --out id --end-of-text 10 docs
+expect 0 "$LOCKSTEP" data show id
+prints '^  ends with  10$'
+refuses 2 "--end-of-text: 257 is out of range" "$LOCKSTEP" data make --out refused --end-of-text 257 docs
+refuses 2 "no special token '<none>'; an id can" "$LOCKSTEP" data make --out refused --end-of-text '<none>' docs
+for i in {0..255}; do
+    printf '%s %s\n' "$(printf '%b' "\\x$(printf '%02x' "$i")" | base64)" "$i"
+done >bytes.tiktoken
+refuses 2 'has no end-of-text token, which must stand between documents; name one with --end-of-text' \
+    "$LOCKSTEP" data make --tokenizer bytes.tiktoken --out refused docs
+expect 0 "$LOCKSTEP" data make --tokenizer bytes.tiktoken --end-of-text 0 --out zero docs
+prints "^zero/train: $(($(cat docs/*.txt | wc -c) + 9)) tokens in 1 file$"
+expect 0 "$LOCKSTEP" data make --tokenizer bytes.tiktoken --out alone docs/1.txt
+
 say "usage"
 refuses 2 '--out is missing' "$LOCKSTEP" data make docs
 refuses 2 'name the files to read' "$LOCKSTEP" data make --out x

@@ -74,7 +74,7 @@ yes '0123 4567 89:; ' | tr -d '\n' | head -c 4000 >digits.txt
 expect 0 "$LOCKSTEP" train tiny.yaml --run digits --set data.train=digits.txt --set model.vocab=64 --set train.steps=5
 expect 0 "$LOCKSTEP" generate runs/digits --prompt "01" --tokens 50 --temperature 5
 [[ $(tail -c +3 "$OUT" | tr -d '\000-\077' | wc -c) == 0 ]] || die "a byte outside of the vocabulary was made"
-refuses 2 '--prompt: byte 97 at place 1 is outside the model.s vocabulary of 64' \
+refuses 2 '--prompt: its token 1 is 97, outside the model.s vocabulary of 64' \
     "$LOCKSTEP" generate runs/digits --prompt "1abc"
 
 # Time. The initial weights cost the same as any others.

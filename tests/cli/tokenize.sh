@@ -33,7 +33,7 @@ for t in one.json gpt2.json bytes; do
     cmp -s noise back || die "$t: random bytes do not come back"
 done
 for n in 1 2 5; do "$LOCKSTEP" tokenize encode --tokenizer one.json --threads $n stories.txt >"ids$n"; done
-cmp -s ids1 ids2 && cmp -s ids1 ids5 || die "threads change the ids"
+for n in 2 5; do cmp -s ids1 "ids$n" || die "$n threads change the ids"; done
 same "ids of standard input and of a file" "$("$LOCKSTEP" tokenize encode --tokenizer one.json <stories.txt)" "$(cat ids1)"
 same "counts" "$("$LOCKSTEP" tokenize encode --tokenizer one.json --count stories.txt | grep -oE '[0-9]+ tokens')" \
     "$(wc -w <ids1) tokens"
