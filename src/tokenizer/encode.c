@@ -10,6 +10,7 @@ enum {
     CACHED_IDS = 11,   /* and of its ids: so that an entry is a cache line */
     SHORT_PIECE = 48,  /* bytes up to which a scan finds the next merge faster than a heap */
     CACHE_LINE = 64,
+    CHILDREN = 4, /* of a place of the heap */
 };
 
 /* A piece of up to 16 bytes as two numbers: together with its length they are its bytes. */
@@ -139,11 +140,13 @@ static int make_room(struct encoder *e, int64_t n) {
     return e->room ? 0 : fail(STATUS_FAILED, "out of memory for a word of %lld bytes", (long long)n);
 }
 
-/* Lets `entry` sink from place i of the heap. */
+/* Lets `entry` sink from place i of the heap. It is CHILDREN wide: fewer levels miss the processor's caches less often. */
 static void sink(struct encoder *e, int64_t i, uint64_t entry) {
     uint64_t *heap = e->heap;
-    for (int64_t child; (child = 2 * i + 1) < e->waiting; i = child) {
-        if (child + 1 < e->waiting && heap[child + 1] < heap[child]) child++;
+    for (int64_t child; (child = CHILDREN * i + 1) < e->waiting; i = child) {
+        int64_t end = child + CHILDREN < e->waiting ? child + CHILDREN : e->waiting, least = child;
+        for (int64_t k = child + 1; k < end; k++) least = heap[k] < heap[least] ? k : least;
+        child = least;
         if (heap[child] >= entry) break;
         heap[i] = heap[child];
     }
@@ -159,7 +162,7 @@ static uint64_t pop(struct encoder *e) {
 static void push(struct encoder *e, uint64_t entry) {
     uint64_t *heap = e->heap;
     int64_t i = e->waiting++;
-    for (; i > 0 && entry < heap[(i - 1) / 2]; i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
+    for (; i > 0 && entry < heap[(i - 1) / CHILDREN]; i = (i - 1) / CHILDREN) heap[i] = heap[(i - 1) / CHILDREN];
     heap[i] = entry;
 }
 
@@ -194,7 +197,7 @@ static int merge_long(struct encoder *e, const uint8_t *piece, int64_t n, struct
         e->rank[i] = i + 1 < n ? rank_of(e->tokenizer, e->token[i], e->token[i + 1]) : NO_RANK;
         if (e->rank[i] != NO_RANK) e->heap[e->waiting++] = entry_of(e->rank[i], i);
     }
-    for (int64_t i = e->waiting / 2; i-- > 0;) sink(e, i, e->heap[i]);
+    for (int64_t i = (e->waiting + CHILDREN - 2) / CHILDREN; i-- > 0;) sink(e, i, e->heap[i]);
     while (e->waiting) {
         uint64_t entry = pop(e);
         int32_t at = (int32_t)(entry & UINT32_MAX);

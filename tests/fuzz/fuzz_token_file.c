@@ -1,4 +1,7 @@
-/* A token file of each format, told by its first byte; Megatron's index goes before a length of two bytes. Opened, read, verified. */
+/* A token file of each format, told by its first byte; Megatron's index goes before a length of two bytes. Opened, read, verified.
+ *
+ * HDF5 only where FUZZ_HDF5 is in the environment: libhdf5 1.10 itself leaks memory on damaged files, and what follows its
+ * answers here is little. Then run with -detect_leaks=0. */
 #include "fuzz.h"
 
 #include <fcntl.h>
@@ -50,15 +53,17 @@ static void clean_up(void) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char *const names[] = {"a.tokens", "a.bin", "b.bin", "text"};
+    static const char *const names[] = {"a.tokens", "a.bin", "b.bin", "text", "a.h5"};
     char path[128], index[128];
     if (size < 3) return 0;
     if (!*folder) {
-        snprintf(folder, sizeof folder, "/tmp/lockstep-fuzz-XXXXXX");
+        /* In memory if there is such a folder: a disk would be waited for at every input. */
+        snprintf(folder, sizeof folder, "%s/lockstep-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
         if (!mkdtemp(folder)) abort();
         atexit(clean_up);
     }
-    int kind = data[0] % 4;
+    int kind = data[0] % 5;
+    if (kind == 4 && !getenv("FUZZ_HDF5")) return 0;
     if (kind == 2) {
         size_t split = (size_t)(data[1] | data[2] << 8) % (size - 2);
         write_file("b.idx", data + 3, split < size - 3 ? split : size - 3, index);
