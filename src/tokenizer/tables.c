@@ -84,7 +84,7 @@ static int check_merge(const struct vocabulary *v, const struct merge *m, int in
     return 0;
 }
 
-/* Of merges of the same pair the first counts. */
+/* Of merges of the same pair the last counts, as in Hugging Face's `tokenizers`. */
 static int index_merges(struct tokenizer *t, const char *name) {
     const struct vocabulary *v = &t->vocabulary;
     uint64_t size = 64;
@@ -97,9 +97,8 @@ static int index_merges(struct tokenizer *t, const char *name) {
         const struct merge *m = &v->merges[i];
         TRY(check_merge(v, m, i, name));
         if (m->rank < 0 || m->rank == NO_RANK) return fail(STATUS_BAD_DATA, "%s: merge %d has no rank", name, i);
-        if (find_pair(t, m->left, m->right)) continue;
         uint64_t pair = pair_of(m->left, m->right), at = (pair * 0x9E3779B97F4A7C15u) >> 20;
-        while (t->pairs[at & t->pair_mask].pair != UINT64_MAX) at++;
+        while (t->pairs[at & t->pair_mask].pair != UINT64_MAX && t->pairs[at & t->pair_mask].pair != pair) at++;
         t->pairs[at & t->pair_mask] = (struct pair_entry){pair, m->rank, m->result};
     }
     return 0;

@@ -37,8 +37,9 @@ int vocabulary_add(struct vocabulary *vocabulary, const void *text, int64_t leng
 int vocabulary_add_merge(struct vocabulary *vocabulary, int32_t left, int32_t right, int32_t result, int32_t rank);
 void vocabulary_free(struct vocabulary *vocabulary);
 
-/* Takes over *vocabulary, which the caller must not free any more whatever the status, checks it (a token for every byte;
- * merges name tokens, and their results are their parts joined; no two tokens with the same bytes, special or not), and builds the tables for encoding. */
+/* Takes over *vocabulary, which the caller must not free any more whatever the status. Checks it: there is a token for every
+ * byte; merges name tokens that are not special, and their results are their parts joined; no two special tokens have the
+ * same bytes, nor two others. Then builds the tables for encoding. */
 int tokenizer_build(struct vocabulary *vocabulary, const char *name, struct tokenizer **tokenizer);
 const struct vocabulary *tokenizer_vocabulary(const struct tokenizer *tokenizer);
 

@@ -57,9 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (tiktoken) {
         status = read_tiktoken(text, (int64_t)all, "fuzz", &v);
     } else {
-        const char *zero = memchr(text, 0, all);
-        int64_t first = zero ? zero - text : (int64_t)all, second = zero ? (int64_t)all - first - 1 : 0;
-        status = read_vocab_merges(text, first, zero ? zero + 1 : text, second, "fuzz", &v);
+        size_t first = strnlen(text, all), second = first < all ? all - first - 1 : 0;
+        status = read_vocab_merges(text, (int64_t)first, text + all - second, (int64_t)second, "fuzz", &v);
     }
     if (status) {
         vocabulary_free(&v);
