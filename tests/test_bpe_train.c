@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/philox.h"
 #include "tokenizer/train.h"
+#include "tokenizer/words.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -182,16 +183,85 @@ static void same_for_all_threads_and_parts(void **state) {
     free(text);
 }
 
-static void too_small_is_refused(void **state) {
+/* A merge is left out where its token would be written like a special one, and so are those that need it. */
+static void merges_never_make_special_tokens(void **state) {
     (void)state;
-    static const char *const special[] = {"<s>", "</s>"};
-    struct train_bpe_options o = {.vocab = 257, .min_count = 1, .special = special, .n_special = 2};
+    static const struct {
+        const char *special, *want;
+    } rows[] = {
+        {"<s>", "l+o,lo+w, +low"},  {"low", "l+o, +lo, lo+w"},
+        {" low", "l+o,lo+w, +low"}, /* a file writes the merged token with a letter for the space */
+        {"\u0120low", "l+o,lo+w"},  {"lo", "o+w,l+ow, +low"},
+    };
+    static const char text[] = "low low low low";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct train_bpe_options o = {.vocab = 270, .min_count = 2, .special = &rows[i].special, .n_special = 1};
+        struct word_counts *counts;
+        struct tokenizer *t;
+        const char *texts = text;
+        char got[256], *json;
+        int64_t length = sizeof text - 1;
+        must(word_counts_new(SPLIT_GPT2, 1, &counts));
+        must(word_counts_add(counts, &texts, &length, 1));
+        must(train_bpe(counts, &o, &t));
+        write_merges(t, got, sizeof got);
+        if (strcmp(got, rows[i].want)) fail_msg("'%s': %s, not %s", rows[i].special, got, rows[i].want);
+        must(tokenizer_to_json(t, &json, &length));
+        assert_int_equal(tokenizer_special(t, rows[i].special), tokenizer_vocab(t) - 1);
+        free(json);
+        tokenizer_close(t);
+        word_counts_free(counts);
+    }
+}
+
+/* What the merges leave of the words is what encoding gives. */
+static void tokens_are_those_of_encoding(void **state) {
+    (void)state;
+    enum { LENGTH = 20000 };
+    struct train_bpe_options o = {.vocab = 400, .min_count = 2};
     struct word_counts *counts;
     struct tokenizer *t;
-    must(word_counts_new(SPLIT_GPT2, 1, &counts));
-    assert_int_equal(train_bpe(counts, &o, &t), STATUS_USAGE);
-    assert_non_null(strstr(fail_message(), "a vocabulary of 257 tokens is too small"));
+    struct encoder *encoder;
+    struct ids ids = {0};
+    int64_t length = LENGTH;
+    char *text = malloc(LENGTH + 1);
+    random_words(text, LENGTH, 9);
+    must(word_counts_new(SPLIT_CL100K, 2, &counts));
+    must(word_counts_add(counts, (const char *const *)&text, &length, 1));
+    must(train_bpe(counts, &o, &t));
+    must(encoder_open(t, &encoder));
+    must(encoder_encode(encoder, text, length, 0, &ids));
+    assert_int_equal(counts->tokens, ids.count);
+    assert_int_equal(counts->bytes, LENGTH);
+    ids_free(&ids);
+    encoder_close(encoder);
+    tokenizer_close(t);
     word_counts_free(counts);
+    free(text);
+}
+
+static void what_cannot_be_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *special[2];
+        int32_t vocab;
+        const char *message;
+    } rows[] = {
+        {{"<s>", "</s>"}, 257, "a vocabulary of 257 tokens is too small"},
+        {{"<s>", "<s>"}, 300, "special token '<s>' is named twice"},
+        {{"<s>", "s"}, 300, "special token 's' is written like the token of a byte"},
+        {{"<s>", "\u0120"}, 300, "is written like the token of a byte"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct train_bpe_options o = {
+            .vocab = rows[i].vocab, .min_count = 1, .special = rows[i].special, .n_special = 2};
+        struct word_counts *counts;
+        struct tokenizer *t;
+        must(word_counts_new(SPLIT_GPT2, 1, &counts));
+        assert_int_equal(train_bpe(counts, &o, &t), STATUS_USAGE);
+        if (!strstr(fail_message(), rows[i].message)) fail_msg("'%s' lacks '%s'", fail_message(), rows[i].message);
+        word_counts_free(counts);
+    }
 }
 
 int main(void) {
@@ -199,7 +269,9 @@ int main(void) {
         cmocka_unit_test(known_cases),
         cmocka_unit_test(equals_the_plain_algorithm),
         cmocka_unit_test(same_for_all_threads_and_parts),
-        cmocka_unit_test(too_small_is_refused),
+        cmocka_unit_test(merges_never_make_special_tokens),
+        cmocka_unit_test(tokens_are_those_of_encoding),
+        cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests_name("bpe train", tests, NULL, NULL);
 }

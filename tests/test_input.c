@@ -475,7 +475,7 @@ static void bad_lines_are_named(void **state) {
         strcat(text, two);
     }
     /* All together, passed over: the first ten are named. */
-    struct input *in;
+    struct input *in = NULL;
     write_text(path, text);
     o.skip_bad_lines = 1;
     must(collect(&o, got, sizeof got, &in));

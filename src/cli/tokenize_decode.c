@@ -26,7 +26,7 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* The next word; 0 at the end. A word that is too long comes in parts, none of which is an id. */
+/* The length of the next word; 0 at the end. A word that is too long comes in parts, none of which is an id. */
 static int next_word(FILE *in, char word[WORD]) {
     int c, n = 0;
     while ((c = getc(in)) != EOF && isspace(c)) continue;
@@ -39,10 +39,10 @@ static int next_word(FILE *in, char word[WORD]) {
 static int decode(const struct tokenizer *tokenizer, FILE *in, const char *name) {
     char word[WORD];
     int64_t place = 0, length;
-    while (next_word(in, word)) {
+    for (int n; (n = next_word(in, word));) {
         int64_t id = -1;
         place++;
-        if (strlen(word) < 12 && strspn(word, "0123456789") == strlen(word)) sscanf(word, "%" SCNd64, &id);
+        if (n < 12 && strspn(word, "0123456789") == (size_t)n) sscanf(word, "%" SCNd64, &id);
         if (id < 0) return fail(STATUS_BAD_DATA, "%s: word %" PRId64 " ('%s') is no token id", name, place, word);
         if (id >= tokenizer_vocab(tokenizer))
             return fail(STATUS_BAD_DATA, "%s: word %" PRId64 ": %" PRId64 " is outside the vocabulary of %" PRId64,
@@ -50,7 +50,8 @@ static int decode(const struct tokenizer *tokenizer, FILE *in, const char *name)
         const uint8_t *bytes = tokenizer_bytes(tokenizer, (int32_t)id, &length);
         fwrite(bytes, 1, (size_t)length, stdout);
     }
-    return fflush(stdout) ? fail(STATUS_FAILED, "cannot write the text: %s", strerror(errno)) : 0;
+    if (ferror(in)) return fail(STATUS_BAD_DATA, "%s: cannot read: %s", name, strerror(errno));
+    return fflush(stdout) || ferror(stdout) ? fail(STATUS_FAILED, "cannot write the text: %s", strerror(errno)) : 0;
 }
 
 int cli_tokenize_decode(int argc, char **argv) {

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <omp.h>
 #include <stdio.h>
@@ -18,7 +19,9 @@ static const char usage[] =
     "\n"
     "  --tokenizer T   a tokenizer.json, a folder with one or with vocab.json and merges.txt, a .tiktoken file, or "
     "bytes\n"
-    "  --special       the texts of special tokens become these tokens; otherwise they are text like any other\n"
+    "  --special       the texts of special tokens become these tokens (on one thread); otherwise they are text like "
+    "any "
+    "other\n"
     "  --count         print how many tokens there are, not which\n"
     "  --time N        encode N times and print the seconds of each, without reading and printing\n"
     "  --threads N     (default all)\n"
@@ -108,17 +111,17 @@ static int encode(const struct request *r, struct work *w) {
     return worst ? fail(worst, "%s", reason) : 0;
 }
 
-static int print(const struct request *r, const struct work *w, const char *path) {
+static void print(const struct request *r, const struct work *w, const char *path) {
     int64_t tokens = 0, printed = 0;
     for (int64_t i = 0; i < w->pieces; i++) tokens += w->ids[i].count;
     if (r->count) {
         printf("%s: %" PRId64 " tokens, %" PRId64 " bytes, %.3f bytes a token\n", path, tokens, w->length,
                tokens ? (double)w->length / (double)tokens : 0);
-        return 0;
+        return;
     }
     for (int64_t i = 0; i < w->pieces; i++)
         for (int64_t k = 0; k < w->ids[i].count; k++) printf(printed++ ? " %" PRId32 : "%" PRId32, w->ids[i].id[k]);
-    return putchar('\n') < 0 || ferror(stdout) ? fail(STATUS_FAILED, "cannot write the tokens") : 0;
+    putchar('\n');
 }
 
 static int encode_file(const struct request *r, const char *path) {
@@ -131,7 +134,9 @@ static int encode_file(const struct request *r, const char *path) {
         status = encode(r, &w);
         if (!status) printf("%.6f\n", clock_seconds() - began);
     }
-    if (!status && (r->count || !r->repeats)) status = print(r, &w, path);
+    if (!status && (r->count || !r->repeats)) print(r, &w, path);
+    if (!status && (fflush(stdout) || ferror(stdout)))
+        status = fail(STATUS_FAILED, "cannot write the tokens of %s: %s", path, strerror(errno));
     for (int64_t i = 0; i < w.pieces; i++) ids_free(&w.ids[i]);
     free(w.ids);
     free(w.begin);

@@ -1,7 +1,11 @@
+#include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -10,6 +14,7 @@
 #include "cli/tokenize.h"
 #include "data/input.h"
 #include "tokenizer/train.h"
+#include "tokenizer/words.h"
 
 static const char usage[] =
     "lockstep tokenize train --vocab N --out FILE [options] INPUT…\n"
@@ -44,7 +49,7 @@ enum {
     OPT_THREADS,
     OPT_HELP,
     SPECIALS = 256,
-    GROUP = 64,
+    GROUP = 1024,
     GROUP_BYTES = 64 << 20
 };
 
@@ -132,7 +137,7 @@ static void show_merges(void *context, int32_t merges, int32_t of) {
     show(text);
 }
 
-static int write(const struct request *r, const struct tokenizer *tokenizer) {
+static int write_json(const struct request *r, const struct tokenizer *tokenizer) {
     char *json;
     int64_t length;
     TRY(tokenizer_to_json(tokenizer, &json, &length));
@@ -141,32 +146,65 @@ static int write(const struct request *r, const struct tokenizer *tokenizer) {
     return status;
 }
 
+static struct train_bpe_options options_of(struct request *r) {
+    return (struct train_bpe_options){.vocab = (int32_t)r->vocab,
+                                      .min_count = r->min_count,
+                                      .special = r->special,
+                                      .n_special = r->n_special,
+                                      .progress = show_merges,
+                                      .context = r};
+}
+
+/* Large texts take long, so what cannot be is told before they are read: the same without a text, and where the file goes. */
+static int rehearse(struct request *r, enum split split) {
+    struct train_bpe_options o = options_of(r);
+    struct tokenizer *tokenizer = NULL;
+    struct word_counts *counts;
+    struct stat info;
+    char folder[4096], *json = NULL;
+    int64_t length;
+    if (snprintf(folder, sizeof folder, "%s", r->out) >= (int)sizeof folder)
+        return fail(STATUS_USAGE, "--out: %.200s…: this path is too long", r->out);
+    if (!stat(r->out, &info) && S_ISDIR(info.st_mode))
+        return fail(STATUS_USAGE, "--out: %s is a folder; name a file in it", r->out);
+    if (access(dirname(folder), W_OK | X_OK))
+        return fail(STATUS_FAILED, "--out: %s: cannot write to this folder: %s", folder, strerror(errno));
+    TRY(word_counts_new(split, 1, &counts));
+    int status = train_bpe(counts, &o, &tokenizer);
+    if (!status) status = tokenizer_to_json(tokenizer, &json, &length);
+    free(json);
+    tokenizer_close(tokenizer);
+    word_counts_free(counts);
+    return status;
+}
+
+static void summarize(const struct request *r, struct input *input, const struct word_counts *counts,
+                      const struct tokenizer *tokenizer) {
+    printf("%s: %" PRId64 " tokens, %d of them merged, %d special\n", r->out, tokenizer_vocab(tokenizer),
+           tokenizer_vocabulary(tokenizer)->n_merges, r->n_special);
+    printf("files      %" PRId64 "\nbytes      %" PRId64 ", %.3f a token\nwords      %" PRId64 " different\n",
+           input_files(input), counts->bytes, counts->tokens ? (double)counts->bytes / (double)counts->tokens : 0,
+           counts->words);
+    if (input_bad_lines(input))
+        printf("bad lines  %" PRId64 ", left out:\n%s", input_bad_lines(input), input_bad_line_texts(input));
+    if (tokenizer_vocab(tokenizer) < r->vocab)
+        printf("no pair is left that is seen %" PRId64 " times: the vocabulary stays below %" PRId64 "\n", r->min_count,
+               r->vocab);
+}
+
 static int train(struct request *r, struct input *input, struct word_counts *counts) {
-    struct train_bpe_options o = {.vocab = (int32_t)r->vocab, .min_count = r->min_count, .special = r->special};
+    struct train_bpe_options o = options_of(r);
     struct tokenizer *tokenizer;
-    int64_t words, bytes;
     double began = clock_seconds();
     r->shown = began;
-    o.n_special = r->n_special;
-    o.progress = show_merges;
-    o.context = r;
     TRY(count(r, input, counts));
     double counted = clock_seconds();
-    TRY(word_counts_finish(counts, &words, &bytes));
     TRY(train_bpe(counts, &o, &tokenizer));
     log_bar("");
-    int status = write(r, tokenizer);
+    int status = write_json(r, tokenizer);
     if (!status) {
-        printf("%s: %" PRId64 " tokens, %d of them merged, %d special\n", r->out, tokenizer_vocab(tokenizer),
-               tokenizer_vocabulary(tokenizer)->n_merges, r->n_special);
-        printf("files      %" PRId64 "\nbytes      %" PRId64 "\nwords      %" PRId64 " different\n", input_files(input),
-               bytes, words);
-        if (input_bad_lines(input))
-            printf("bad lines  %" PRId64 ", left out:\n%s", input_bad_lines(input), input_bad_line_texts(input));
+        summarize(r, input, counts, tokenizer);
         printf("time       %.2f s counting, %.2f s merging\n", counted - began, clock_seconds() - counted);
-        if (tokenizer_vocab(tokenizer) < r->vocab)
-            printf("no pair is left that is seen %" PRId64 " times: the vocabulary stays below %" PRId64 "\n",
-                   r->min_count, r->vocab);
     }
     tokenizer_close(tokenizer);
     return status;
@@ -177,6 +215,7 @@ static int run(struct request *r) {
     struct word_counts *counts;
     enum split split = strcmp(r->pattern, "gpt2") ? SPLIT_CL100K : SPLIT_GPT2;
     r->input.split = split;
+    TRY(rehearse(r, split));
     TRY(input_open(&r->input, &input));
     int status = word_counts_new(split, (int)r->threads, &counts);
     if (!status) status = train(r, input, counts);

@@ -326,7 +326,7 @@ static int64_t ascii_cl100k(const uint8_t *kind, const uint8_t *p, const uint8_t
     const uint8_t *stop, *next = p + (end - p > 1);
     int short_form = contraction(p, end, 1);
     if (short_form) return short_form;
-    if (is_beyond(kind, p, end) || is_beyond(kind, next, end)) return 0;
+    if (is_beyond(kind, p, end)) return 0;
     if (kind[*p] == LETTER || (kind[*next] == LETTER && kind[*p] != LINE_END && kind[*p] != DIGIT)) {
         stop = run_of(kind, next, end, LETTER);
     } else if (kind[*p] == DIGIT) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tokenizer/letters.h"
 #include "tokenizer/tables.h"
 #include "tokenizer/words.h"
 
@@ -43,7 +44,9 @@ struct trainer {
     int32_t n_touched, room_touched;
 
     struct vocabulary vocabulary;
-    struct token_table tokens; /* room for options->vocab */
+    struct token_table tokens;   /* room for options->vocab */
+    struct vocabulary reserved;  /* what special tokens would be as other tokens: */
+    struct token_table reserves; /* no merge may make these */
 };
 
 static int no_memory(void) { return fail(STATUS_FAILED, "out of memory for training a tokenizer"); }
@@ -211,7 +214,8 @@ static int merge_pair(struct trainer *t, int32_t index, int32_t result) {
     return status;
 }
 
-/* The token that a pair becomes: one with its bytes, if there is one, or a new one. */
+/* The token that a pair becomes: one with its bytes, if there is one, or a new one; -1: none, since it would be written like a
+ * special token. (`tokenizers` makes the special token its result, which text would then become.) */
 static int result_of(struct trainer *t, const struct candidate *c, int32_t *result) {
     struct vocabulary *v = &t->vocabulary;
     int64_t left = v->begin[c->left + 1] - v->begin[c->left], right = v->begin[c->right + 1] - v->begin[c->right];
@@ -219,9 +223,9 @@ static int result_of(struct trainer *t, const struct candidate *c, int32_t *resu
     if (!bytes) return no_memory();
     memcpy(bytes, v->bytes + v->begin[c->left], (size_t)left);
     memcpy(bytes + left, v->bytes + v->begin[c->right], (size_t)right);
-    *result = find_token(v, &t->tokens, bytes, left + right);
-    int status = 0;
-    if (*result < 0) {
+    int reserved = find_token(&t->reserved, &t->reserves, bytes, left + right) >= 0, status = 0;
+    *result = reserved ? -1 : find_token(v, &t->tokens, bytes, left + right);
+    if (*result < 0 && !reserved) {
         *result = v->count;
         status = vocabulary_add(v, bytes, left + right, 0);
         if (!status) token_table_add(&t->tokens, v, *result);
@@ -243,6 +247,7 @@ static int merge_all(struct trainer *t) {
         if (c.count < o->min_count) break;
         int32_t result = -1;
         TRY(result_of(t, &c, &result));
+        if (result < 0) continue;
         TRY(vocabulary_add_merge(v, c.left, c.right, result, v->n_merges));
         TRY(merge_pair(t, c.pair, result));
         if (o->progress) o->progress(o->context, v->count - 256, of);
@@ -287,6 +292,29 @@ static int add_bytes(struct trainer *t) {
     return 0;
 }
 
+/* A tokenizer.json tells tokens apart by how they are written: special ones as they are, others in letters of their bytes. */
+static int reserve_specials(struct trainer *t) {
+    const struct train_bpe_options *o = t->options;
+    TRY(token_table_new(&t->reserves, o->n_special));
+    for (int i = 0; i < o->n_special; i++) {
+        const char *text = o->special[i];
+        for (int k = 0; k < i; k++)
+            if (!strcmp(text, o->special[k])) return fail(STATUS_USAGE, "special token '%s' is named twice", text);
+        int64_t length = (int64_t)strlen(text);
+        uint8_t *bytes = malloc((size_t)length + 1);
+        if (!bytes) return no_memory();
+        int64_t n = letters_to_bytes(text, length, bytes);
+        int status = n == 1 ? fail(STATUS_USAGE,
+                                   "special token '%s' is written like the token of a byte: give it another text", text)
+                            : 0;
+        if (!status && n > 1) status = vocabulary_add(&t->reserved, bytes, n, 0);
+        free(bytes);
+        TRY(status);
+        if (n > 1) token_table_add(&t->reserves, &t->reserved, t->reserved.count - 1);
+    }
+    return 0;
+}
+
 static int count_pairs(struct trainer *t) {
     for (int64_t w = 0; w < t->words; w++)
         for (int32_t i = 0; i + 1 < t->length[w]; i++) {
@@ -304,6 +332,7 @@ static int train(struct trainer *t, struct word_counts *counts) {
     if (o->vocab < 256 + o->n_special)
         return fail(STATUS_USAGE, "a vocabulary of %d tokens is too small: 256 bytes and %d special tokens must fit",
                     o->vocab, o->n_special);
+    TRY(reserve_specials(t));
     TRY(word_counts_finish(counts, &words, &bytes));
     TRY(token_table_new(&t->tokens, o->vocab));
     TRY(add_bytes(t));
@@ -313,6 +342,8 @@ static int train(struct trainer *t, struct word_counts *counts) {
     for (int i = 0; i < o->n_special; i++)
         TRY(vocabulary_add(&t->vocabulary, o->special[i], (int64_t)strlen(o->special[i]), 1));
     t->vocabulary.split = counts->split;
+    counts->tokens = 0;
+    for (int64_t w = 0; w < t->words; w++) counts->tokens += t->count[w] * t->length[w];
     return 0;
 }
 
@@ -334,5 +365,7 @@ int train_bpe(struct word_counts *counts, const struct train_bpe_options *option
     free(t.heap);
     free(t.touched);
     token_table_free(&t.tokens);
+    vocabulary_free(&t.reserved);
+    token_table_free(&t.reserves);
     return status;
 }

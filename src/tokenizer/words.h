@@ -1,4 +1,4 @@
-/* The words of a text and how often each is there. Only words.c and train.c include this. */
+/* The words of a text and how often each is there: words.c counts, train.c merges, and who asked for both may read totals. */
 #ifndef TOKENIZER_WORDS_H
 #define TOKENIZER_WORDS_H
 
@@ -33,6 +33,7 @@ struct word_counts {
     struct splitter **splitters; /* one a thread */
     struct counted_word *sorted; /* and here, in byte order */
     int64_t words, bytes;
+    int64_t tokens; /* of all words, as often as they are there, under the merges of the last train_bpe() */
 };
 
 #endif

@@ -9,6 +9,8 @@ say "train: the same for any number of threads and any cut into files"
 expect 0 "$LOCKSTEP" tokenize train --vocab 800 --threads 1 --out one.json stories.txt
 prints '^one\.json: 800 tokens, 543 of them merged, 1 special$'
 prints '^words +[0-9]+ different$'
+same "bytes a token, as encoding has them" "$(grep -oE '[0-9.]+ a token' "$OUT")" \
+    "$("$LOCKSTEP" tokenize encode --tokenizer one.json --count stories.txt | grep -oE '[0-9.]+ bytes a token' | sed 's/bytes //')"
 expect 0 "$LOCKSTEP" tokenize train --vocab 800 --threads 3 --out three.json stories.txt
 cmp -s one.json three.json || die "threads change the tokenizer"
 gzip -k stories.txt
@@ -47,11 +49,32 @@ refuses 2 '--vocab and --out are needed' "$LOCKSTEP" tokenize train stories.txt
 refuses 2 "--pattern: 'llama' is not gpt2 or cl100k" "$LOCKSTEP" tokenize train --vocab 300 --out x --pattern llama stories.txt
 refuses 2 'name the files to read' "$LOCKSTEP" tokenize train --vocab 300 --out x
 refuses 3 'missing: cannot read data: No such file' "$LOCKSTEP" tokenize train --vocab 300 --out x missing
+refuses 2 "special token 'a' is written like the token of a byte" "$LOCKSTEP" tokenize train --vocab 300 --special a --out x missing
+refuses 3 'is not UTF-8 text' "$LOCKSTEP" tokenize train --vocab 300 --special $'<\xff>' --out x missing
+refuses 2 'too small: 256 bytes and 2 special' "$LOCKSTEP" tokenize train --vocab 257 --special '<s>' --special '<t>' --out x missing
+refuses 1 'cannot write to this folder: No such file' "$LOCKSTEP" tokenize train --vocab 300 --out none/x missing
+refuses 2 '\. is a folder; name a file in it' "$LOCKSTEP" tokenize train --vocab 300 --out . missing
 refuses 2 '--tokenizer is missing' "$LOCKSTEP" tokenize encode stories.txt
-refuses 3 'stories\.txt: this is not JSON' "$LOCKSTEP" tokenize encode --tokenizer stories.txt stories.txt
+refuses 3 'stories\.txt: .*this is not JSON' "$LOCKSTEP" tokenize encode --tokenizer stories.txt stories.txt
 echo '1 two 3' >words
 expect 3 "$LOCKSTEP" tokenize decode --tokenizer one.json words
 complains "words: word 2 \('two'\) is no token id"
+printf '1 2\0003' >words
+expect 3 "$LOCKSTEP" tokenize decode --tokenizer one.json words
+complains "words: word 2 \('2'\) is no token id"
+expect 3 "$LOCKSTEP" tokenize decode --tokenizer one.json .
+complains '^lockstep: \.: cannot read: Is a directory'
+if [[ -w /dev/full ]]; then
+    for part in "encode --count" encode "encode --time 1"; do
+        # shellcheck disable=SC2086
+        "$LOCKSTEP" tokenize $part --tokenizer one.json stories.txt >/dev/full 2>"$ERR"
+        [[ $? == 1 ]] || die "$part to a full disk"
+        complains 'cannot write the tokens of stories\.txt: No space left'
+    done
+    "$LOCKSTEP" tokenize decode --tokenizer bytes - <<<104 >/dev/full 2>"$ERR"
+    [[ $? == 1 ]] || die "decode to a full disk"
+    complains 'cannot write the text: No space left'
+fi
 echo '1 800' >words
 expect 3 "$LOCKSTEP" tokenize decode --tokenizer one.json words
 complains 'words: word 2: 800 is outside the vocabulary of 800'

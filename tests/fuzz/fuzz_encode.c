@@ -58,6 +58,24 @@ static void check(const struct tokenizer *t, struct encoder *e, const char *text
     ids_free(&special);
 }
 
+/* A known pattern, which is cut by hand in ASCII, against itself as a pattern of a file's own, which PCRE2 cuts. */
+static void check_pieces(enum split split, const char *text, int64_t length) {
+    static struct splitter *by_hand[PATTERNS], *by_match[PATTERNS];
+    const char *left, *right;
+    int64_t n, m;
+    int more;
+    if (!by_hand[split] && (splitter_open(split, NULL, &by_hand[split]) ||
+                            splitter_open(SPLIT_OTHER, split_pattern(split), &by_match[split])))
+        abort();
+    splitter_begin(by_hand[split], text, length);
+    splitter_begin(by_match[split], text, length);
+    do {
+        more = splitter_next(by_hand[split], &left, &n);
+        if (more != splitter_next(by_match[split], &right, &m) || more < 0) abort();
+        if (more && (left != right || n != m)) abort();
+    } while (more);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct tokenizer *tokenizers[PATTERNS];
     static struct encoder *encoders[PATTERNS];
@@ -68,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         tokenizers[i] = make(splits[i]);
         if (encoder_open(tokenizers[i], &encoders[i])) abort();
     }
+    if (splits[i] != SPLIT_BYTES) check_pieces(splits[i], (const char *)data + 1, (int64_t)size - 1);
     check(tokenizers[i], encoders[i], (const char *)data + 1, (int64_t)size - 1);
     return 0;
 }
