@@ -214,6 +214,33 @@ static void merges_never_make_special_tokens(void **state) {
     }
 }
 
+/* Counts of four threads, each of which saw other texts, come together in the order of bytes. */
+static void words_are_counted_and_sorted(void **state) {
+    (void)state;
+    static const char *const texts[] = {"b a", "b b\n", "a ab", "", "b ab a", "a\xff"};
+    static const struct {
+        const char *text;
+        int64_t count;
+    } want[] = {{"\n", 1}, {" a", 2}, {" ab", 2}, {" b", 1}, {"a", 2}, {"b", 3}, {"\xff", 1}};
+    enum { TEXTS = sizeof texts / sizeof *texts, WORDS = sizeof want / sizeof *want };
+    int64_t length[TEXTS], words, bytes, sum = 0;
+    struct word_counts *counts;
+    for (int i = 0; i < TEXTS; i++) sum += length[i] = (int64_t)strlen(texts[i]);
+    must(word_counts_new(SPLIT_GPT2, 4, &counts));
+    must(word_counts_add(counts, texts, length, TEXTS));
+    for (int again = 0; again < 2; again++) { /* and finishing twice changes nothing */
+        must(word_counts_finish(counts, &words, &bytes));
+        assert_int_equal(words, WORDS);
+        assert_int_equal(bytes, sum);
+        for (int i = 0; i < WORDS; i++) {
+            assert_int_equal(counts->sorted[i].length, strlen(want[i].text));
+            assert_memory_equal(counts->sorted[i].bytes, want[i].text, strlen(want[i].text));
+            assert_int_equal(counts->sorted[i].count, want[i].count);
+        }
+    }
+    word_counts_free(counts);
+}
+
 /* What the merges leave of the words is what encoding gives. */
 static void tokens_are_those_of_encoding(void **state) {
     (void)state;
@@ -270,6 +297,7 @@ int main(void) {
         cmocka_unit_test(equals_the_plain_algorithm),
         cmocka_unit_test(same_for_all_threads_and_parts),
         cmocka_unit_test(merges_never_make_special_tokens),
+        cmocka_unit_test(words_are_counted_and_sorted),
         cmocka_unit_test(tokens_are_those_of_encoding),
         cmocka_unit_test(what_cannot_be_is_refused),
     };

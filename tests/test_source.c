@@ -3,6 +3,7 @@
 #include "data/dataset.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 
 static char folder[] = "test_source_XXXXXX";
+static struct tokenizer *of_bytes;
 
 static void must(int status) {
     if (status) fail_msg("status %d: %s", status, fail_message());
@@ -86,12 +88,12 @@ static void names_are_not_mixed_up(void **state) {
     assert_int_equal(mkdir("none", 0777), 0);
     refuses(source_open(&source, "none", NULL), STATUS_BAD_DATA, "none: is a folder without .tokens files");
     refuses(source_open(&source, "none/*.bin", NULL), STATUS_BAD_DATA, "none/*.bin: no file matches");
-    refuses(source_open(&source, "missing.txt", NULL), STATUS_BAD_DATA, "missing.txt");
+    refuses(source_open(&source, "missing.txt", of_bytes), STATUS_BAD_DATA, "missing.txt");
     write_file("a.txt", "some text", 9);
     write_file("b.txt", "some text", 9);
-    refuses(source_open(&source, "?.txt", NULL), STATUS_BAD_DATA, "a.txt: is a text beside other files");
+    refuses(source_open(&source, "?.txt", of_bytes), STATUS_BAD_DATA, "a.txt: is a text beside other files");
     write_file("[x].txt", "some text", 9); /* a name that is a pattern to a shell */
-    must(source_open(&source, "[x].txt", NULL));
+    must(source_open(&source, "[x].txt", of_bytes));
     assert_int_equal(source.count, 9);
     source_close(&source);
 }
@@ -119,15 +121,27 @@ static void a_fraction_ends_with_a_document(void **state) {
 static void tokenizers_must_agree(void **state) {
     (void)state;
     struct source source;
-    struct tokenizer *bytes;
-    must(tokenizer_open("bytes", &bytes));
-    write_shards("mixed-00000", 5, 30, 40, 1000, 1);
-    write_shards("mixed-00001", 5, 30, 40, 1000, 2);
-    refuses(source_open(&source, "mixed-0000*", NULL), STATUS_BAD_DATA, "was made with another tokenizer than");
-    refuses(source_open(&source, "mixed-00000", bytes), STATUS_BAD_DATA, "hash 01010101…, not ");
-    must(source_open(&source, "one", bytes)); /* does not say what it was made with */
+    assert_int_equal(mkdir("mx", 0777), 0);
+    write_shards("mx/a", 5, 30, 40, 1000, 1);
+    write_shards("mx/b", 5, 30, 40, 1000, 2);
+    refuses(source_open(&source, "mx/?-00000.tokens", NULL), STATUS_BAD_DATA, "was made with another tokenizer than");
+    refuses(source_open(&source, "mx/a", of_bytes), STATUS_BAD_DATA, "hash 01010101…, not ");
+    must(source_open(&source, "one", of_bytes)); /* does not say what it was made with */
     source_close(&source);
-    tokenizer_close(bytes);
+}
+
+/* A lost shard must not go unseen. */
+static void shards_are_all_there(void **state) {
+    (void)state;
+    struct source source;
+    assert_int_equal(mkdir("gap", 0777), 0);
+    write_shards("gap/train", 5, 300, 40, 1000, 0);
+    assert_int_equal(unlink("gap/train-00002.tokens"), 0);
+    refuses(source_open(&source, "gap/train", NULL), STATUS_BAD_DATA, "gap/train-00002.tokens: this shard is missing");
+    refuses(source_open(&source, "gap", NULL), STATUS_BAD_DATA, "gap/train-00002.tokens: this shard is missing");
+    must(source_open(&source, "gap/train-*.tokens", NULL)); /* whoever names a pattern chooses */
+    assert_int_equal(source.shards, 7);
+    source_close(&source);
 }
 
 static void vocabularies_are_checked(void **state) {
@@ -164,18 +178,30 @@ static void texts_are_encoded(void **state) {
     int32_t got[4];
     must(tokenizer_open("tokenizer.json", &tokenizer));
     write_file("ab.txt", "abcab", 5);
-    must(source_open(&source, "ab.txt", NULL));
+    must(source_open(&source, "ab.txt", of_bytes));
     assert_int_equal(source.count, 5);
     assert_int_equal(source.vocab, 256);
     source_close(&source);
     must(source_open(&source, "ab.txt", tokenizer));
     assert_int_equal(source.count, 3);
     assert_int_equal(source.vocab, 257);
+    assert_int_equal(source.end_of_text, -1);
     source_read(&source, 0, 3, got);
     assert_int_equal(got[0], 256);
     assert_int_equal(got[1], 'c');
     assert_int_equal(got[2], 256);
     source_close(&source);
+    /* So is the built-in corpus; its floor is told for a token. */
+    struct source plain;
+    must(source_open(&plain, "stories:5000:3", of_bytes));
+    must(source_open(&source, "stories:5000:3", tokenizer));
+    assert_true(source.count < plain.count && source.vocab == 257);
+    assert_true(fabs(source.floor_nats * (double)source.count - plain.floor_nats * (double)plain.count) < 1e-9);
+    source_close(&plain);
+    source_close(&source);
+    refuses(source_open(&source, "ab.txt", NULL), STATUS_BAD_DATA, "ab.txt: is a text, and it is not known which");
+    refuses(source_open(&source, "stories", NULL), STATUS_BAD_DATA, "is a text, and it is not known which");
+    refuses(source_open(&source, "stories:9:-1", of_bytes), STATUS_USAGE, "a number is negative");
     tokenizer_close(tokenizer);
 }
 
@@ -186,14 +212,14 @@ static void fingerprints_tell_changes(void **state) {
     struct source source;
     for (int i = 0; i < BYTES; i++) text[i] = (char)('a' + i % 23);
     write_file("long.txt", text, BYTES);
-    must(source_open(&source, "long.txt", NULL));
+    must(source_open(&source, "long.txt", of_bytes));
     must(source_fingerprint(&source, before));
     source_close(&source);
     static const int places[] = {0, BYTES / 256 * 100, BYTES / 256 * 200 + 4000};
     for (int i = 0; i < 4; i++) {
         if (i < 3) text[places[i]] = '!';
         write_file("long.txt", text, i < 3 ? BYTES : BYTES - 1);
-        must(source_open(&source, "long.txt", NULL));
+        must(source_open(&source, "long.txt", of_bytes));
         must(source_fingerprint(&source, after));
         assert_string_not_equal(before, after);
         source_close(&source);
@@ -247,6 +273,9 @@ static void mixtures_are_lists(void **state) {
         {"0 one", "", "data.train: '0 one': a weight must be a positive number", STATUS_USAGE},
         {"-1 one", "", "a weight must be a positive number", STATUS_USAGE},
         {"one, two/val", "0.1", "data.val: a fraction is taken from one source, and data.train has 2", STATUS_USAGE},
+        {"one", "nan", "nan: cannot read data", STATUS_BAD_DATA},
+        {"mx/a, mx/b", "", "mx/a and mx/b were made with different tokenizers", STATUS_BAD_DATA},
+        {"one, ab.txt", "", "ab.txt: is a text, and it is not known which", STATUS_BAD_DATA},
         {"one", "missing", "missing", STATUS_BAD_DATA},
         {"one, missing", "", "missing", STATUS_BAD_DATA},
     };
@@ -313,12 +342,14 @@ static void large_files_take_no_memory(void **state) {
 
 static int enter(void **state) {
     (void)state;
+    must(tokenizer_open("bytes", &of_bytes));
     return mkdtemp(folder) ? chdir(folder) : -1;
 }
 
 static int leave(void **state) {
     (void)state;
     char command[64];
+    tokenizer_close(of_bytes);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return chdir("..") || system(command);
 }
@@ -329,6 +360,7 @@ int main(void) {
         cmocka_unit_test(names_are_not_mixed_up),
         cmocka_unit_test(a_fraction_ends_with_a_document),
         cmocka_unit_test(tokenizers_must_agree),
+        cmocka_unit_test(shards_are_all_there),
         cmocka_unit_test(vocabularies_are_checked),
         cmocka_unit_test(texts_are_encoded),
         cmocka_unit_test(fingerprints_tell_changes),

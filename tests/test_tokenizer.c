@@ -168,8 +168,6 @@ static void cuts_change_nothing(void **state) {
     assert_true(cuts > 300);
 }
 
-/* ---- pieces ---- */
-
 /* The pieces of a text with | between them. */
 static void check_cut(enum split split, const char *pattern, const char *text, const char *want) {
     struct splitter *s;
@@ -492,14 +490,13 @@ enum change { NONE, ANOTHER_FORM, ANOTHER_RANK, PATTERN, WHOLE, SPECIAL, ORDER, 
 static void hash_of(enum change change, uint8_t hash[TOKENIZER_HASH]) {
     struct vocabulary v = {.split = change == PATTERN ? SPLIT_CL100K : SPLIT_GPT2, .whole_pieces = change == WHOLE};
     struct tokenizer *t;
-    int scale = change == ANOTHER_RANK ? 10 : 1;
     add_bytes(&v, 256);
     must(vocabulary_add(&v, "ab", 2, 0));
     must(vocabulary_add(&v, "cd", 2, 0));
     must(vocabulary_add(&v, change == TOKEN ? "zz" : "yy", 2, change == SPECIAL));
     for (int i = 0; i < 2; i++) {
         int k = change == ORDER ? 1 - i : i;
-        must(vocabulary_add_merge(&v, 'a' + 2 * k, 'b' + 2 * k, 256 + k, scale * i));
+        must(vocabulary_add_merge(&v, 'a' + 2 * k, 'b' + 2 * k, 256 + k, change == ANOTHER_RANK ? 10 * i : i));
     }
     if (change == ANOTHER_FORM) v.pattern = strdup("'(?:[sdmt]|ll|ve|re)|…");
     must(tokenizer_build(&v, "hash", &t));
@@ -560,8 +557,6 @@ static void long_words_are_quick(void **state) {
     }
     free(text);
 }
-
-/* ---- what cannot be a vocabulary ---- */
 
 static void bad_vocabularies(void **state) {
     (void)state;

@@ -31,11 +31,14 @@ static int write_manifest(const char *temporary, const struct manifest *manifest
 
 /* The checkpoint at `path` verifies and says the same as the new one. */
 static int says_the_same(const char *path, const char *temporary, const struct manifest *manifest) {
-    struct ckpt_meta meta;
-    if (ckpt_read_meta(path, &meta)) return 0;
-    const char *data = manifest->meta.data ? manifest->meta.data : "";
-    int same = strcmp(meta.config, manifest->meta.config) == 0 && strcmp(meta.data ? meta.data : "", data) == 0;
-    ckpt_meta_free(&meta);
+    struct manifest old;
+    if (manifest_read(path, &old)) return 0;
+    const char *old_data = old.meta.data ? old.meta.data : "", *data = manifest->meta.data ? manifest->meta.data : "";
+    int old_tokenizer = old.files > old.ranks, tokenizer = manifest->files > manifest->ranks;
+    int same = !strcmp(old.meta.config, manifest->meta.config) && !strcmp(old_data, data) &&
+               old_tokenizer == tokenizer &&
+               (!tokenizer || !strcmp(old.file[old.ranks].hash, manifest->file[manifest->ranks].hash));
+    manifest_free(&old);
     char there[DIGEST_SIZE], here[DIGEST_SIZE];
     return same && !ckpt_hash(path, there) && !ckpt_hash(temporary, here) && strcmp(there, here) == 0;
 }

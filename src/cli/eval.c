@@ -14,21 +14,23 @@ static const char usage[] =
     "  --data FILE     a text, which the checkpoint's tokenizer encodes; token files; or stories:BYTES:SEED. 'val' is "
     "the\n"
     "                  validation part of the run's own data (default)\n"
+    "  --tokenizer T   a tokenizer.json, where the checkpoint does not say what its model was trained with\n"
     "  --batches N     only N evenly spread batches (default: all of the text)\n"
     "\n"
     "Example: lockstep eval runs/shakespeare --data val\n";
 
-enum { OPT_DATA = 256, OPT_BATCHES, OPT_HELP };
+enum { OPT_DATA = 256, OPT_BATCHES, OPT_TOKENIZER, OPT_HELP };
 
 static const struct option options[] = {
     {"data", required_argument, NULL, OPT_DATA},
     {"batches", required_argument, NULL, OPT_BATCHES},
+    {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 
 struct request {
-    const char *checkpoint, *data;
+    const char *checkpoint, *data, *tokenizer;
     int64_t batches;
 };
 
@@ -41,8 +43,9 @@ struct subject {
 };
 
 /* The text is encoded, or its tokens are compared, with the tokenizer that the model was trained with. */
-static int open_named(struct subject *s, const struct config *config, const char *checkpoint, const char *spec) {
-    TRY(run_tokenizer(checkpoint, &s->tokenizer));
+static int open_named(struct subject *s, const struct config *config, const char *checkpoint, const char *tokenizer,
+                      const char *spec) {
+    TRY(tokenizer ? tokenizer_open(tokenizer, &s->tokenizer) : run_tokenizer(checkpoint, &s->tokenizer));
     TRY(source_open(&s->data.val, spec, s->tokenizer));
     TRY(source_check_length(&s->data.val, config->train.seq_len));
     return source_check_vocab(&s->data.val, config->model.vocab);
@@ -60,13 +63,15 @@ static int open_own(struct subject *s, const struct config *config) {
 }
 
 static int open_subject(struct subject *s, const struct config *config, struct comm *comm, const char *path,
-                        const char *spec) {
+                        const struct request *request) {
     struct plan_request plan = {.segments = 1u << SEG_EVAL,
                                 .ranks = 1,
                                 .batch = (int)config->train.micro_batch,
                                 .time = (int)config->train.seq_len};
-    TRY(spec ? open_named(s, config, path, spec) : open_own(s, config));
-    TRY(windows_open(&s->windows, &s->data.val, config->train.seq_len, run_documents(config)));
+    TRY(request->data ? open_named(s, config, path, request->tokenizer, request->data) : open_own(s, config));
+    /* A text whose documents' ends are not known is one document. */
+    enum documents documents = s->data.val.end_of_text < 0 ? JOINED : run_documents(config);
+    TRY(windows_open(&s->windows, &s->data.val, config->train.seq_len, documents));
     TRY(run_open(&s->run, config, &plan, comm, backend_choose(config->backend)));
     return run_load(&s->run, path);
 }
@@ -80,7 +85,7 @@ static int evaluate(const struct request *request) {
     int64_t tokens = 0;
     TRY(run_find_checkpoint(request->checkpoint, path, sizeof path));
     TRY(run_config(path, &config));
-    int status = open_subject(&subject, &config, &comm, path, request->data);
+    int status = open_subject(&subject, &config, &comm, path, request);
     const struct source *val = &subject.data.val;
     if (!status) status = run_evaluate(&subject.run, &subject.windows, request->batches, NULL, &loss, &tokens);
     if (!status) {
@@ -103,6 +108,7 @@ int cli_eval(int argc, char **argv) {
         if (c == '?') return cli_bad_option("eval", argv);
         if (c == OPT_HELP) return fputs(usage, stdout) < 0;
         if (c == OPT_DATA) request.data = optarg;
+        if (c == OPT_TOKENIZER) request.tokenizer = optarg;
         if (c == OPT_BATCHES) TRY(cli_whole("--batches", optarg, 1, INT64_MAX, &request.batches));
     }
     if (optind != argc - 1)

@@ -9,7 +9,7 @@ static const char usage[] =
     "\n"
     "Continues TEXT with the weights of a checkpoint (or of a run's newest one).\n"
     "\n"
-    "  --tokens N        how many tokens to make (default 200)\n"
+    "  --tokens N        how many tokens to make at most (default 200); an end-of-text token ends the text\n"
     "  --temperature T   0 always takes the likeliest token; 1 draws as the model says (default 0.8)\n"
     "  --top-k K         draw from the K likeliest tokens only (default 0: all)\n"
     "  --top-p P         draw from the smallest set of tokens that holds probability P (default 1: all)\n"

@@ -16,6 +16,9 @@ static int beside(const char *spec, char path[SPEC_SIZE + 32]) {
     struct file_list files;
     struct stat info;
     if (source_files(spec, &files)) return 0;
+    char *dataset = strstr(files.path[0], ".h5:"); /* FILE.h5:GROUP/DATASET */
+    if (!dataset) dataset = strstr(files.path[0], ".hdf5:");
+    if (dataset) *dataset = '\0';
     const char *slash = strrchr(files.path[0], '/');
     int length = slash ? (int)(slash - files.path[0]) : 1;
     snprintf(path, SPEC_SIZE + 32, "%.*s/tokenizer.json", length < SPEC_SIZE ? length : SPEC_SIZE,
@@ -99,7 +102,7 @@ static int open_fraction(struct dataset *data, const char *train, double fractio
         return fail(STATUS_USAGE, "data.val: a fraction is taken from one source, and data.train has %d; name a file",
                     data->parts);
     TRY(next_entry(&train, &weight, spec));
-    if (!source_is_stories(spec) || data->train[0].shard[0].width != 1) {
+    if (!source_is_stories(spec)) {
         source_split(&data->train[0], fraction, &data->val);
         return 0;
     }
@@ -109,12 +112,35 @@ static int open_fraction(struct dataset *data, const char *train, double fractio
     return source_open(&data->val, spec, data->tokenizer);
 }
 
-static int open_all(struct dataset *data, const struct dataset_options *o) {
+/* Sources that say what they were made with must say the same. */
+static int check_tokenizers(const struct dataset *data) {
+    static const uint8_t unknown[TOKENS_HASH];
+    const struct source *first = NULL;
+    for (int i = 0; i <= data->parts; i++) {
+        const struct source *source = i < data->parts ? &data->train[i] : &data->val;
+        if (!memcmp(source->tokenizer, unknown, TOKENS_HASH)) continue;
+        if (!first) first = source;
+        if (memcmp(first->tokenizer, source->tokenizer, TOKENS_HASH))
+            return fail(STATUS_BAD_DATA, "%s and %s were made with different tokenizers", first->name, source->name);
+    }
+    return 0;
+}
+
+/* A number as the configuration understands it; whatever else is a file. */
+static int is_fraction(const char *val, double *fraction) {
     char *rest;
-    double fraction = strtod(o->val, &rest);
+    if (!*val || val[strspn(val, "0123456789+-.eE")]) return 0;
+    *fraction = strtod(val, &rest);
+    return !*rest && *fraction > 0 && *fraction < 1;
+}
+
+static int open_all(struct dataset *data, const struct dataset_options *o) {
+    double fraction;
+    int divide = is_fraction(o->val, &fraction);
     TRY(open_train(data, o));
     if (*o->val)
-        TRY(*rest ? source_open(&data->val, o->val, data->tokenizer) : open_fraction(data, o->train, fraction));
+        TRY(!divide ? source_open(&data->val, o->val, data->tokenizer) : open_fraction(data, o->train, fraction));
+    TRY(check_tokenizers(data));
     for (int i = 0; i < data->parts; i++) {
         TRY(source_check_length(&data->train[i], o->window));
         TRY(source_check_vocab(&data->train[i], o->vocab));

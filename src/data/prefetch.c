@@ -6,14 +6,18 @@
 
 #include "base/check.h"
 
-static void fill(const struct prefetch *p, int64_t number, int64_t step0, struct prefetched *next) {
+static void fill(struct prefetch *p, int64_t number, int64_t step0, struct prefetched *next) {
     int64_t micros = p->sampler->options.micro_batches, a_step = (p->slot_hi - p->slot_lo) * micros;
     int64_t inside = number % a_step;
     next->step = step0 + number / a_step;
     next->slot = p->slot_lo + inside / micros;
     next->micro = inside % micros;
     next->status = sampler_batch(p->sampler, next->step, next->slot, next->micro, &next->batch);
-    if (!next->status) next->status = sampler_counted(p->sampler, next->step, &next->step_counted);
+    if (!next->status && p->counted_step != next->step) {
+        next->status = sampler_counted(p->sampler, next->step, &p->counted);
+        p->counted_step = next->status ? -1 : next->step;
+    }
+    next->step_counted = p->counted;
     if (next->status) snprintf(next->message, sizeof next->message, "%s", fail_message());
 }
 
@@ -42,13 +46,16 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* Signals are the business of the thread that trains. */
+/* Signals are the business of the thread that trains; but SIGBUS comes to the thread that read beyond the end of a file that
+ * was shortened. */
 static int start_thread(struct prefetch *p, int64_t step) {
     sigset_t all, before;
     struct start *start = malloc(sizeof *start);
     if (!start) return fail(STATUS_FAILED, "out of memory");
     *start = (struct start){p, step};
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&p->thread, NULL, work, start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -66,6 +73,7 @@ int prefetch_open(struct prefetch *p, const struct sampler *sampler, int64_t slo
     p->sampler = sampler;
     p->slot_lo = slot_lo;
     p->slot_hi = slot_hi;
+    p->counted_step = -1;
     p->memory = calloc((size_t)(3 * PREFETCH_DEPTH * elems), sizeof *p->memory);
     if (!p->memory) return fail(STATUS_FAILED, "out of memory");
     for (int i = 0; i < PREFETCH_DEPTH; i++) {

@@ -22,7 +22,8 @@ struct prefetch {
     int64_t slot_lo, slot_hi; /* this rank's slots */
     struct prefetched ring[PREFETCH_DEPTH];
     int32_t *memory;
-    int64_t made, taken; /* micro-batches since the start; `taken` counts the one in use */
+    int64_t counted_step, counted; /* the thread's: the step that was counted last; -1: none */
+    int64_t made, taken;           /* micro-batches since the start; `taken` counts the one in use */
     int stop, running;
     pthread_t thread;
     pthread_mutex_t mutex;

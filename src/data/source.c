@@ -20,6 +20,7 @@ int source_parse_stories(const char *spec, int64_t *bytes, uint64_t *seed) {
     long long b = STORIES_BYTES;
     unsigned long long s = STORIES_SEED;
     char rest;
+    if (strchr(spec, '-')) return fail(STATUS_USAGE, "data: '%s': a number is negative", spec);
     int fields = sscanf(spec, "stories:%lld:%llu%c", &b, &s, &rest);
     if (strcmp(spec, "stories") && (fields < 1 || fields > 2 || (fields == 1 && strchr(spec + 8, ':'))))
         return fail(STATUS_USAGE, "data: '%s' is not 'stories', 'stories:BYTES' or 'stories:BYTES:SEED'", spec);
@@ -35,7 +36,46 @@ static int make_room(struct source *source, int shards) {
     return source->shard && source->shard_begin ? 0 : fail(STATUS_FAILED, "%s: out of memory", source->name);
 }
 
-static int make_stories(struct source *source, const char *spec) {
+static int is_bytes(const struct tokenizer *tokenizer) { return tokenizer_vocabulary(tokenizer)->split == SPLIT_BYTES; }
+
+/* In place of a text its tokens, in memory. They have no end of text: a text is one document. */
+static int encode(struct source *source, struct tokens *text, const struct tokenizer *tokenizer) {
+    struct encoder *encoder;
+    struct ids ids = {0};
+    if (text->count > SOURCE_TEXT_MAX)
+        return fail(STATUS_BAD_DATA,
+                    "%s: is a text of %" PRId64 " bytes, more than is encoded in memory; make token files of it first: "
+                    "lockstep data make --tokenizer T --out DIR %s",
+                    source->name, text->count, source->name);
+    TRY(encoder_open(tokenizer, &encoder));
+    int status = encoder_encode(encoder, text->data, text->count, 0, &ids);
+    encoder_close(encoder);
+    if (status) {
+        ids_free(&ids);
+        return status;
+    }
+    struct tokens made = {.format = TOKENS_BYTES, .width = 4, .count = ids.count, .end_of_text = -1, .data = ids.id};
+    memcpy(made.name, text->name, sizeof made.name);
+    made.vocab = tokenizer_vocab(tokenizer);
+    tokenizer_hash(tokenizer, made.tokenizer);
+    tokens_close(text);
+    *text = made;
+    free(source->made);
+    source->made = ids.id;
+    return 0;
+}
+
+/* A text is what the tokenizer makes of it. */
+static int take_text(struct source *source, struct tokens *text, const struct tokenizer *tokenizer) {
+    if (!tokenizer)
+        return fail(STATUS_BAD_DATA,
+                    "%s: is a text, and it is not known which tokenizer encodes it; name one "
+                    "(data.tokenizer, or --tokenizer)",
+                    source->name);
+    return is_bytes(tokenizer) ? 0 : encode(source, text, tokenizer);
+}
+
+static int make_stories(struct source *source, const char *spec, const struct tokenizer *tokenizer) {
     int64_t bytes, length;
     uint64_t seed;
     double bits;
@@ -50,39 +90,9 @@ static int make_stories(struct source *source, const char *spec) {
     source->shard[0].end_of_text = -1;
     source->shard[0].data = text;
     TRY(stories_bits(text, length, &bits));
-    source->floor_nats = bits * 0.69314718055994530942 / (double)length;
+    TRY(take_text(source, &source->shard[0], tokenizer));
+    source->floor_nats = bits * 0.69314718055994530942 / (double)source->shard[0].count;
     return 0;
-}
-
-/* In place of a text its tokens, in memory. */
-static int encode(struct source *source, struct tokens *text, const struct tokenizer *tokenizer) {
-    struct encoder *encoder;
-    struct ids ids = {0};
-    if (text->count > SOURCE_TEXT_MAX)
-        return fail(STATUS_BAD_DATA,
-                    "%s: is a text of %" PRId64 " bytes, more than is encoded in memory; make token files of it first: "
-                    "lockstep data make --tokenizer T --out DIR %s",
-                    text->name, text->count, text->name);
-    TRY(encoder_open(tokenizer, &encoder));
-    int status = encoder_encode(encoder, text->data, text->count, 0, &ids);
-    encoder_close(encoder);
-    if (status) {
-        ids_free(&ids);
-        return status;
-    }
-    struct tokens made = {.format = TOKENS_BYTES, .width = 4, .count = ids.count, .data = ids.id};
-    memcpy(made.name, text->name, sizeof made.name);
-    made.vocab = tokenizer_vocab(tokenizer);
-    made.end_of_text = tokenizer_end_of_text(tokenizer);
-    tokenizer_hash(tokenizer, made.tokenizer);
-    tokens_close(text);
-    *text = made;
-    source->made = ids.id;
-    return 0;
-}
-
-static int is_bytes(const struct tokenizer *tokenizer) {
-    return !tokenizer || tokenizer_vocabulary(tokenizer)->split == SPLIT_BYTES;
 }
 
 /* A text must be alone in its source: files that follow each other without a sign between them are no one text. */
@@ -95,8 +105,7 @@ static int open_shard(struct source *source, const char *path, int alone, const 
                     "%s: is a text beside other files; make one set of token files of them: lockstep data make --out "
                     "DIR FILES…",
                     path);
-    if (shard->format == TOKENS_BYTES && !is_bytes(tokenizer)) return encode(source, shard, tokenizer);
-    return 0;
+    return shard->format == TOKENS_BYTES ? take_text(source, shard, tokenizer) : 0;
 }
 
 static int open_files(struct source *source, const char *spec, const struct tokenizer *tokenizer) {
@@ -137,7 +146,7 @@ static int join(struct source *source, const struct tokenizer *tokenizer) {
         if (shard->mask) source->masked = 1;
         if (shard->end_of_text >= 0)
             source->end_of_text = shard->end_of_text;
-        else if (tokenizer && shard->width > 1) /* a text of bytes has no sign for it */
+        else if (tokenizer && shard->format != TOKENS_BYTES) /* a text has no sign for it */
             source->end_of_text = tokenizer_end_of_text(tokenizer);
         TRY(join_tokenizer(source, shard, tokenizer));
     }
@@ -149,7 +158,7 @@ int source_open(struct source *source, const char *spec, const struct tokenizer 
     memset(source, 0, sizeof *source);
     source->weight = 1;
     source->floor_nats = -1;
-    int status = source_is_stories(spec) ? make_stories(source, spec) : open_files(source, spec, tokenizer);
+    int status = source_is_stories(spec) ? make_stories(source, spec, tokenizer) : open_files(source, spec, tokenizer);
     if (!status) status = join(source, tokenizer);
     if (status) source_close(source);
     return status;

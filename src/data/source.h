@@ -24,7 +24,7 @@ struct source {
     void *made;        /* what was made in memory, owned */
 };
 
-enum { SOURCE_TEXT_MAX = 256 << 20 }; /* bytes of a text that is encoded in memory */
+enum { SOURCE_TEXT_MAX = 64 << 20 }; /* bytes of a text that is encoded in memory */
 
 /* Opens a source:
  *   "stories", "stories:BYTES", "stories:BYTES:SEED"   the built-in corpus, made in memory
@@ -34,7 +34,7 @@ enum { SOURCE_TEXT_MAX = 256 << 20 }; /* bytes of a text that is encoded in memo
  *   a pattern         with * or ?, as a shell would read it: all files that match, in the order of their names
  *   a text            its bytes are its tokens; or, where `tokenizer` is not the one of bytes, it is encoded in memory, if
  *                     it has at most SOURCE_TEXT_MAX bytes
- * `tokenizer` may be NULL: not known. A file that was made with another one is an error. Errors: STATUS_BAD_DATA. */
+ * `tokenizer` may be NULL: not known; then texts are an error. A file that was made with another one is an error. Errors: STATUS_BAD_DATA. */
 int source_open(struct source *source, const char *spec, const struct tokenizer *tokenizer);
 void source_close(struct source *source);
 

@@ -60,6 +60,21 @@ static size_t prefix_length(const char *path) {
     return digits < end && digits > 0 && path[digits - 1] == '-' ? digits - 1 : end;
 }
 
+/* Shards are numbered from 0 without gaps: a lost one must not go unseen. */
+static int check_numbers(struct file_list *files) {
+    for (int i = 0; i < files->count; i++) {
+        char end[32];
+        size_t length = strlen(files->path[i]);
+        snprintf(end, sizeof end, "-%05d.tokens", i);
+        if (length > strlen(end) && !strcmp(files->path[i] + length - strlen(end), end)) continue;
+        int status = fail(STATUS_BAD_DATA, "%.*s%s: this shard is missing; there are %d of them",
+                          (int)prefix_length(files->path[i]), files->path[i], end, files->count);
+        source_files_free(files);
+        return status;
+    }
+    return 0;
+}
+
 /* The token files of a folder, if they are of one prefix: train and val side by side must not be mixed up. */
 static int of_folder(const char *folder, struct file_list *files) {
     char pattern[PATH_MAX_BYTES];
@@ -79,7 +94,8 @@ static int of_folder(const char *folder, struct file_list *files) {
                           (int)first, files->path[0], (int)length, files->path[i]);
     }
     if (status) source_files_free(files);
-    return status;
+    if (status || files->count == 1) return status; /* one file may have any name */
+    return check_numbers(files);
 }
 
 int source_files(const char *spec, struct file_list *files) {
@@ -89,7 +105,7 @@ int source_files(const char *spec, struct file_list *files) {
     if (!stat(spec, &info)) return S_ISDIR(info.st_mode) ? of_folder(spec, files) : add(files, spec);
     TRY(literal(spec, "-[0-9][0-9][0-9][0-9][0-9].tokens", pattern));
     TRY(match(pattern, files));
-    if (files->count) return 0;
+    if (files->count) return check_numbers(files);
     if (!strpbrk(spec, "*?")) return add(files, spec); /* opening it tells what is wrong */
     TRY(match(spec, files));
     return files->count ? 0 : fail(STATUS_BAD_DATA, "%s: no file matches this pattern", spec);

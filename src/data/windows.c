@@ -128,8 +128,9 @@ int windows_fill(const struct windows *w, int64_t at, int64_t vocab, struct batc
     if (w->documents == PACKED && n) targets[n - 1] = -1; /* its target lies in the next window */
     if (batch->starts) {
         int32_t *starts = batch->starts + row * w->window;
-        keep_apart(w, n, tokens, targets, starts);
-        for (int64_t i = n; i < w->window; i++) starts[i] = (int32_t)n;
+        memset(starts, 0, (size_t)w->window * sizeof *starts);
+        if (w->documents != JOINED) keep_apart(w, n, tokens, targets, starts);
+        for (int64_t i = n; i < w->window && w->documents != JOINED; i++) starts[i] = (int32_t)n;
     }
     for (int64_t i = n; i < w->window; i++) {
         tokens[i] = 0;

@@ -23,7 +23,8 @@ struct windows {
     int64_t held, dropped; /* packed: tokens in windows; tokens that were cut off */
 };
 
-/* One micro-batch: [batch * window] each. `starts` may be NULL where documents are joined. */
+/* One micro-batch: [batch * window] each. `starts` may be NULL where documents are joined; if it is there, it says that a sequence is one
+ * document. */
 struct batch {
     int32_t *tokens, *targets, *starts; /* a target of -1 does not count */
     int64_t counted;                    /* targets that count */

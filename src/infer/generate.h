@@ -10,7 +10,7 @@
 struct generate_options {
     const char *prompt;    /* must not be empty */
     const char *tokenizer; /* a path; NULL: the checkpoint's own */
-    int64_t tokens;        /* how many to make */
+    int64_t tokens;        /* how many to make at most */
     double temperature;    /* 0: the likeliest token always */
     int64_t top_k;         /* draw from the k likeliest; 0: all */
     double top_p;          /* draw from the smallest set of at least this probability (Holtzman et al. 2020); 1: all */

@@ -61,7 +61,10 @@ int run_evaluate(struct run *run, const struct windows *windows, int64_t batches
         sum += run->parts[i].mean * run->parts[i].count;
         count += run->parts[i].count;
     }
-    *loss = count > 0 ? sum / count : NAN;
+    if (count == 0)
+        return fail(STATUS_BAD_DATA, "%s: none of the tokens that were evaluated counts as a target",
+                    windows->source->name);
+    *loss = sum / count;
     *tokens = (int64_t)count;
     return 0;
 }

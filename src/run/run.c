@@ -21,7 +21,8 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
     run->batch.starts = run->plan->starts == NONE ? NULL : calloc((size_t)run->rows, sizeof(int32_t));
     run->arrays = calloc((size_t)run->plan->n_params * 3, sizeof *run->arrays);
     run->spans = calloc(2 * (size_t)comm->size, sizeof *run->spans);
-    if (!run->batch.tokens || !run->batch.targets || !run->arrays || !run->spans)
+    if (!run->batch.tokens || !run->batch.targets || (run->plan->starts != NONE && !run->batch.starts) ||
+        !run->arrays || !run->spans)
         return fail(STATUS_FAILED, "out of memory");
     TRY(backend->load(run->plan, &run->store, comm, &run->exec));
     run->block.seed = (uint32_t)config->train.seed;

@@ -1,5 +1,5 @@
 /* The merges of a BPE vocabulary, the most frequent pair first (Sennrich et al. 2016, algorithm 1), with counts that are kept up to
- * date: a merge looks only at the words that have its pair. */
+ * date: a merge looks only at the places that have its pair, so that words may be long. */
 #include "tokenizer/train.h"
 
 #include <stdlib.h>
@@ -10,12 +10,20 @@
 #include "tokenizer/tables.h"
 #include "tokenizer/words.h"
 
+enum { NONE = -1 };
+
+/* Where the left token of a pair begins. */
+struct place {
+    int32_t word, offset;
+};
+
 /* A pair of neighbouring tokens. */
 struct pair {
     int32_t left, right;
-    int64_t count;
-    int32_t *words; /* that may have it: where it once was. A word may be listed again after it lost and got the pair */
-    int32_t n, room;
+    int64_t count, queued; /* how often it is there; the count with which it was last put on the heap, 0: not there */
+    struct place *places;  /* that may have it: where it once was */
+    int64_t n, room;
+    int unordered; /* the places are not from left to right */
 };
 
 /* What the heap holds: a pair's count when it was put there. */
@@ -27,11 +35,12 @@ struct candidate {
 
 struct trainer {
     const struct train_bpe_options *options;
-    int32_t *ids; /* of all words, one after the other; a merge shortens a word in its place */
-    int64_t *begin;
-    int32_t *length;
+    /* The tokens of all words, NONE before each word and after the last. A token of n bytes has n places: its id is at the
+     * first and the last of them, NONE between, so that its neighbours are found from either end. */
+    int32_t *ids;
+    int64_t *begin; /* of each word in ids */
     int64_t *count; /* of each word */
-    int64_t words;
+    int64_t words, text_tokens;
 
     struct pair *pairs;
     int32_t n_pairs, room_pairs;
@@ -92,24 +101,30 @@ static int get_pair(struct trainer *t, int32_t left, int32_t right, int32_t *ind
     return 0;
 }
 
-static int list_word(struct pair *p, int32_t word) {
-    if (p->n && p->words[p->n - 1] == word) return 0;
+static int by_place(const void *a, const void *b) {
+    const struct place *left = a, *right = b;
+    if (left->word != right->word) return left->word < right->word ? -1 : 1;
+    return (left->offset > right->offset) - (left->offset < right->offset);
+}
+
+static int list_place(struct pair *p, struct place place) {
     if (p->n == p->room) {
-        int32_t room = p->room ? 2 * p->room : 4;
-        int32_t *grown = realloc(p->words, (size_t)room * sizeof *grown);
+        int64_t room = p->room ? 2 * p->room : 4;
+        struct place *grown = realloc(p->places, (size_t)room * sizeof *grown);
         if (!grown) return no_memory();
-        p->words = grown;
+        p->places = grown;
         p->room = room;
     }
-    p->words[p->n++] = word;
+    if (p->n && by_place(&p->places[p->n - 1], &place) > 0) p->unordered = 1;
+    p->places[p->n++] = place;
     return 0;
 }
 
 /* A pair is in a word once more. */
-static int gain(struct trainer *t, int32_t left, int32_t right, int32_t word, int32_t *index) {
+static int gain(struct trainer *t, int32_t left, int32_t right, struct place place, int32_t *index) {
     TRY(get_pair(t, left, right, index));
-    t->pairs[*index].count += t->count[word];
-    return list_word(&t->pairs[*index], word);
+    t->pairs[*index].count += t->count[place.word];
+    return list_place(&t->pairs[*index], place);
 }
 
 static int lose(struct trainer *t, int32_t left, int32_t right, int32_t word) {
@@ -127,9 +142,9 @@ static int before(const struct candidate *a, const struct candidate *b) {
 }
 
 static int push(struct trainer *t, int32_t index) {
-    const struct pair *p = &t->pairs[index];
+    struct pair *p = &t->pairs[index];
     struct candidate new = {p->count, p->left, p->right, index};
-    if (p->count < 1) return 0;
+    if (p->count < 1 || p->count == p->queued) return 0;
     if (t->candidates == t->room_candidates) {
         int64_t room = t->room_candidates ? 2 * t->room_candidates : 1 << 15;
         struct candidate *grown = realloc(t->heap, (size_t)room * sizeof *grown);
@@ -137,6 +152,7 @@ static int push(struct trainer *t, int32_t index) {
         t->heap = grown;
         t->room_candidates = room;
     }
+    p->queued = p->count;
     int64_t i = t->candidates++;
     for (; i > 0 && before(&new, &t->heap[(i - 1) / 2]); i = (i - 1) / 2) t->heap[i] = t->heap[(i - 1) / 2];
     t->heap[i] = new;
@@ -152,6 +168,7 @@ static struct candidate pop(struct trainer *t) {
         t->heap[i] = t->heap[child];
     }
     t->heap[i] = last;
+    if (t->pairs[top.pair].queued == top.count) t->pairs[top.pair].queued = 0;
     return top;
 }
 
@@ -170,44 +187,47 @@ static int touch(struct trainer *t, int32_t index) {
     return 0;
 }
 
-static int gain_touched(struct trainer *t, int32_t left, int32_t right, int32_t word) {
+static int gain_touched(struct trainer *t, int32_t left, int32_t right, struct place place) {
     int32_t index;
-    TRY(gain(t, left, right, word, &index));
+    TRY(gain(t, left, right, place, &index));
     return touch(t, index);
 }
 
-/* Merges the pair in one word, from left to right: what stands left of it is merged already. */
-static int merge_word(struct trainer *t, int32_t left, int32_t right, int32_t result, int32_t word) {
-    int32_t *ids = t->ids + t->begin[word], n = t->length[word], out = 0;
-    for (int32_t i = 0; i < n;) {
-        if (i + 1 >= n || ids[i] != left || ids[i + 1] != right) {
-            ids[out++] = ids[i++];
-            continue;
-        }
-        if (out > 0) {
-            TRY(lose(t, ids[out - 1], left, word));
-            TRY(gain_touched(t, ids[out - 1], result, word));
-        }
-        i += 2;
-        if (i < n) {
-            TRY(lose(t, right, ids[i], word));
-            TRY(gain_touched(t, result, ids[i], word));
-        }
-        ids[out++] = result;
+static int32_t bytes_of(const struct trainer *t, int32_t id) {
+    return (int32_t)(t->vocabulary.begin[id + 1] - t->vocabulary.begin[id]);
+}
+
+/* Merges the pair at a place, if it is still there. What stands left of it in its word is merged already. */
+static int merge_place(struct trainer *t, int32_t left, int32_t right, int32_t result, struct place place) {
+    int32_t *at = t->ids + t->begin[place.word] + place.offset;
+    int32_t middle = bytes_of(t, left);
+    if (at[0] != left || at[middle] != right) return 0;
+    int32_t end = middle + bytes_of(t, right), before = at[-1], after = at[end];
+    if (before != NONE) {
+        TRY(lose(t, before, left, place.word));
+        TRY(gain_touched(t, before, result, (struct place){place.word, place.offset - bytes_of(t, before)}));
     }
-    t->length[word] = out;
+    if (after != NONE) {
+        TRY(lose(t, right, after, place.word));
+        TRY(gain_touched(t, result, after, place));
+    }
+    at[middle - 1] = at[middle] = NONE;
+    at[0] = at[end - 1] = result;
+    t->text_tokens -= t->count[place.word];
     return 0;
 }
 
 static int merge_pair(struct trainer *t, int32_t index, int32_t result) {
     struct pair p = t->pairs[index];
-    t->pairs[index].words = NULL; /* the table of pairs may move */
+    t->pairs[index].places = NULL; /* the table of pairs may move */
     t->pairs[index].n = t->pairs[index].room = 0;
     t->pairs[index].count = 0;
     t->n_touched = 0;
     int status = 0;
-    for (int32_t i = 0; i < p.n && !status; i++) status = merge_word(t, p.left, p.right, result, p.words[i]);
-    free(p.words);
+    if (p.unordered) qsort(p.places, (size_t)p.n, sizeof *p.places, by_place);
+    for (int64_t i = 0; i < p.n && !status; i++) status = merge_place(t, p.left, p.right, result, p.places[i]);
+    free(p.places);
+    t->pairs[index].unordered = 0;
     t->pairs[index].count = 0; /* overlaps, as in "aaa", were counted twice */
     for (int32_t i = 0; i < t->n_touched && !status; i++)
         if (t->touched[i] != index) status = push(t, t->touched[i]);
@@ -261,19 +281,20 @@ static int load_words(struct trainer *t, const struct word_counts *c) {
     int64_t total = 0;
     t->words = c->words;
     if (c->words > INT32_MAX) return fail(STATUS_BAD_DATA, "more than 2^31 different words");
-    for (int64_t i = 0; i < c->words; i++) total += c->sorted[i].length;
+    for (int64_t i = 0; i < c->words; i++) total += c->sorted[i].length + 1;
     t->ids = malloc(((size_t)total + 1) * sizeof *t->ids);
     t->begin = malloc(((size_t)c->words + 1) * sizeof *t->begin);
-    t->length = malloc(((size_t)c->words + 1) * sizeof *t->length);
     t->count = malloc(((size_t)c->words + 1) * sizeof *t->count);
-    if (!t->ids || !t->begin || !t->length || !t->count) return no_memory();
-    total = 0;
+    if (!t->ids || !t->begin || !t->count) return no_memory();
+    t->ids[0] = NONE;
+    total = 1;
     for (int64_t i = 0; i < c->words; i++) {
         const struct counted_word *w = &c->sorted[i];
         t->begin[i] = total;
-        t->length[i] = w->length;
         t->count[i] = w->count;
+        t->text_tokens += w->count * w->length;
         for (int32_t k = 0; k < w->length; k++) t->ids[total++] = t->vocabulary.byte_id[w->bytes[k]];
+        t->ids[total++] = NONE;
     }
     return 0;
 }
@@ -317,10 +338,9 @@ static int reserve_specials(struct trainer *t) {
 
 static int count_pairs(struct trainer *t) {
     for (int64_t w = 0; w < t->words; w++)
-        for (int32_t i = 0; i + 1 < t->length[w]; i++) {
-            const int32_t *at = t->ids + t->begin[w] + i;
+        for (const int32_t *word = t->ids + t->begin[w], *at = word; at[1] != NONE; at++) {
             int32_t index;
-            TRY(gain(t, at[0], at[1], (int32_t)w, &index));
+            TRY(gain(t, at[0], at[1], (struct place){(int32_t)w, (int32_t)(at - word)}, &index));
         }
     for (int32_t i = 0; i < t->n_pairs; i++) TRY(push(t, i));
     return 0;
@@ -342,8 +362,7 @@ static int train(struct trainer *t, struct word_counts *counts) {
     for (int i = 0; i < o->n_special; i++)
         TRY(vocabulary_add(&t->vocabulary, o->special[i], (int64_t)strlen(o->special[i]), 1));
     t->vocabulary.split = counts->split;
-    counts->tokens = 0;
-    for (int64_t w = 0; w < t->words; w++) counts->tokens += t->count[w] * t->length[w];
+    counts->tokens = t->text_tokens;
     return 0;
 }
 
@@ -355,10 +374,9 @@ int train_bpe(struct word_counts *counts, const struct train_bpe_options *option
         status = tokenizer_build(&t.vocabulary, "the trained tokenizer", tokenizer);
     else
         vocabulary_free(&t.vocabulary);
-    for (int32_t i = 0; i < t.n_pairs; i++) free(t.pairs[i].words);
+    for (int32_t i = 0; i < t.n_pairs; i++) free(t.pairs[i].places);
     free(t.ids);
     free(t.begin);
-    free(t.length);
     free(t.count);
     free(t.pairs);
     free(t.table);

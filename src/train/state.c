@@ -52,24 +52,42 @@ static int choose(struct trainer *t, char *path, int64_t size) {
     return t->comm->transport->broadcast(t->comm, path, size);
 }
 
-/* Tokens of another tokenizer mean other things than those that the weights were trained on. */
-static int check_tokenizer(const struct trainer *t, const char *path) {
+/* The hash of the run's tokenizer: of data.tokenizer, or what its files say that they were made with; 0 if neither is known. */
+static int data_hash(const struct trainer *t, uint8_t hash[TOKENIZER_HASH]) {
+    static const uint8_t unknown[TOKENIZER_HASH];
+    if (t->data.tokenizer) {
+        tokenizer_hash(t->data.tokenizer, hash);
+        return 1;
+    }
+    for (int i = 0; i < t->data.parts; i++) {
+        memcpy(hash, t->data.train[i].tokenizer, TOKENIZER_HASH);
+        if (memcmp(hash, unknown, TOKENIZER_HASH)) return 1;
+    }
+    return 0;
+}
+
+/* Tokens of another tokenizer mean other things than those that the weights were trained on. Where the data does not bring
+ * its tokenizer (any more), the run keeps that of the checkpoint. */
+static int check_tokenizer(struct trainer *t, const char *path) {
     struct tokenizer *made_with;
     uint8_t there[TOKENIZER_HASH], here[TOKENIZER_HASH];
+    int64_t length;
     TRY(run_tokenizer(path, &made_with));
-    if (!made_with || !t->data.tokenizer) {
+    if (!made_with) return 0;
+    tokenizer_hash(made_with, there);
+    if (data_hash(t, here) && memcmp(there, here, TOKENIZER_HASH)) {
+        tokenizer_close(made_with);
+        return fail(STATUS_BAD_DATA,
+                    "%s: this checkpoint was trained with another tokenizer (hash %02x%02x%02x%02x…) than that of "
+                    "data.train (%02x%02x%02x%02x…); resume with the data that it was trained on",
+                    path, there[0], there[1], there[2], there[3], here[0], here[1], here[2], here[3]);
+    }
+    if (t->data.tokenizer) {
         tokenizer_close(made_with);
         return 0;
     }
-    tokenizer_hash(made_with, there);
-    tokenizer_hash(t->data.tokenizer, here);
-    tokenizer_close(made_with);
-    if (!memcmp(there, here, TOKENIZER_HASH)) return 0;
-    return fail(
-        STATUS_BAD_DATA,
-        "%s: this checkpoint was trained with another tokenizer (hash %02x%02x%02x%02x…) than that of data.train "
-        "(%02x%02x%02x%02x…); resume with the data that it was trained on",
-        path, there[0], there[1], there[2], there[3], here[0], here[1], here[2], here[3]);
+    t->data.tokenizer = made_with;
+    return tokenizer_to_json(made_with, &t->tokenizer_json, &length);
 }
 
 static int load(struct trainer *t, const char *path) {

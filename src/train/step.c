@@ -20,6 +20,7 @@ static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment 
     run->block.micro = (uint32_t)micro;
     run->block.grad_scale = counted / all;
     run->block.weight = counted * run->plan->slots * run->plan->micro_batches / all;
+    if (!next->step_counted) run->block.weight = NAN; /* nothing to learn from: the step is skipped on all ranks */
     TRY(run_write_batch(run, &next->batch, run->rows));
     TRY(run_write_block(run));
     return run->backend->run(run->exec, segment);
