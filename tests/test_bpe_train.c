@@ -276,6 +276,7 @@ static void what_cannot_be_is_refused(void **state) {
     } rows[] = {
         {{"<s>", "</s>"}, 257, "a vocabulary of 257 tokens is too small"},
         {{"<s>", "<s>"}, 300, "special token '<s>' is named twice"},
+        {{"<s>", ""}, 300, "special token 2 of 2 has no text"},
         {{"<s>", "s"}, 300, "special token 's' is written like the token of a byte"},
         {{"<s>", "\u0120"}, 300, "is written like the token of a byte"},
     };

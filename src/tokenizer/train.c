@@ -319,6 +319,7 @@ static int reserve_specials(struct trainer *t) {
     TRY(token_table_new(&t->reserves, o->n_special));
     for (int i = 0; i < o->n_special; i++) {
         const char *text = o->special[i];
+        if (!*text) return fail(STATUS_USAGE, "special token %d of %d has no text", i + 1, o->n_special);
         for (int k = 0; k < i; k++)
             if (!strcmp(text, o->special[k])) return fail(STATUS_USAGE, "special token '%s' is named twice", text);
         int64_t length = (int64_t)strlen(text);

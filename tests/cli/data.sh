@@ -85,4 +85,28 @@ expect 0 "$LOCKSTEP" train --resume runs/book --set train.steps=6
 tells 'warning: the training data has changed since the checkpoint'
 expect 0 "$LOCKSTEP" train --resume runs/book --set train.steps=8
 grep -q 'has changed' "$ERR" && die "data that has not changed again is told as changed"
-true
+
+say "a resume without the tokenizer.json beside the data keeps the checkpoint's"
+mv d/tokenizer.json away
+expect 0 "$LOCKSTEP" train --resume runs/mix-1 --set train.steps=6
+expect 0 "$LOCKSTEP" generate runs/mix-1 --prompt "Once" --tokens 5
+mv e/tokenizer.json away/e.json # other files, which only their headers tell
+expect 3 "$LOCKSTEP" train --resume runs/mix-1 --set data.train=e/train --set data.val=0.1 --set train.steps=8
+complains 'was trained with another tokenizer'
+mv away/tokenizer.json d
+
+say "steps without a target are skipped and told; a file that is shortened ends the run with a word"
+awk 'BEGIN { for (i = 0; i < 40; i++) printf "{\"prompt\": \"A prompt that is far longer than one window of the model, number %d, on and on.\", \"response\": \"no\"}\n", i }' >long.jsonl
+expect 0 "$LOCKSTEP" data make --tokenizer tok.json --prompt-field prompt --response-field response --out long long.jsonl
+expect 0 "$LOCKSTEP" train tiny.yaml --run none --set model.vocab=400 --set data.train=long/train --set data.val= --set data.documents=packed
+tells 'step 0 is skipped: none of its tokens counts as a target'
+cp stories.txt shrinks.txt
+"$LOCKSTEP" train tiny.yaml --run shrinks --set data.train=shrinks.txt --set train.steps=100000000 --set train.eval_every=0 --set ckpt.every=0 \
+    >"$OUT" 2>"$ERR" &
+background+=($!)
+for _ in {1..100}; do [[ -s runs/shrinks/metrics.jsonl ]] && break; sleep 0.1; done
+: >shrinks.txt
+status=0
+wait "${background[-1]}" || status=$?
+same "exit status of a run whose data was shortened" "$status" 3
+complains 'a data file was shortened while it was read'
