@@ -45,6 +45,8 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     int status = dispatch(argc, argv);
+    if (!status && (fflush(stdout) || ferror(stdout)))
+        status = fail(STATUS_FAILED, "standard output cannot be written to; is the disk full?");
     if (status && status != STATUS_STOPPED && fail_message()[0]) fprintf(stderr, "lockstep: %s\n", fail_message());
     return status;
 }

@@ -14,7 +14,6 @@
 #include "cli/tokenize.h"
 #include "data/input.h"
 #include "tokenizer/train.h"
-#include "tokenizer/words.h"
 
 static const char usage[] =
     "lockstep tokenize train --vocab N --out FILE [options] INPUT…\n"
@@ -180,11 +179,12 @@ static int rehearse(struct request *r, enum split split) {
 
 static void summarize(const struct request *r, struct input *input, const struct word_counts *counts,
                       const struct tokenizer *tokenizer) {
+    struct word_totals totals = word_counts_totals(counts);
     printf("%s: %" PRId64 " tokens, %d of them merged, %d special\n", r->out, tokenizer_vocab(tokenizer),
            tokenizer_vocabulary(tokenizer)->n_merges, r->n_special);
     printf("files      %" PRId64 "\nbytes      %" PRId64 ", %.3f a token\nwords      %" PRId64 " different\n",
-           input_files(input), counts->bytes, counts->tokens ? (double)counts->bytes / (double)counts->tokens : 0,
-           counts->words);
+           input_files(input), totals.bytes, totals.tokens ? (double)totals.bytes / (double)totals.tokens : 0,
+           totals.words);
     if (input_bad_lines(input))
         printf("bad lines  %" PRId64 ", left out:\n%s", input_bad_lines(input), input_bad_line_texts(input));
     if (tokenizer_vocab(tokenizer) < r->vocab)

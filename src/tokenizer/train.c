@@ -349,12 +349,11 @@ static int count_pairs(struct trainer *t) {
 
 static int train(struct trainer *t, struct word_counts *counts) {
     const struct train_bpe_options *o = t->options;
-    int64_t words, bytes;
     if (o->vocab < 256 + o->n_special)
         return fail(STATUS_USAGE, "a vocabulary of %d tokens is too small: 256 bytes and %d special tokens must fit",
                     o->vocab, o->n_special);
     TRY(reserve_specials(t));
-    TRY(word_counts_finish(counts, &words, &bytes));
+    TRY(word_counts_finish(counts));
     TRY(token_table_new(&t->tokens, o->vocab));
     TRY(add_bytes(t));
     TRY(load_words(t, counts));

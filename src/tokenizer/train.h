@@ -5,6 +5,8 @@
  * the same count the one with the smaller (left id, right id) comes first. Ids: the 256 bytes in the order of byte_letter(), the merges
  * in their order, special tokens last. The result depends on the text alone, not on threads or how it was cut.
  *
+ * A merge whose token would be written like a special token is left out.
+ *
  * This is the order of Hugging Face's `tokenizers`, so that the same text and settings give the same merges. */
 #ifndef TOKENIZER_TRAIN_H
 #define TOKENIZER_TRAIN_H
@@ -22,8 +24,11 @@ void word_counts_free(struct word_counts *counts);
 /* Counts the words of n texts, divided among threads. Texts are counted on their own: a word never reaches over an end. */
 int word_counts_add(struct word_counts *counts, const char *const *text, const int64_t *length, int n);
 
-/* Brings the threads' counts together, in byte order of the words; how many different ones there are, and bytes of text in all. */
-int word_counts_finish(struct word_counts *counts, int64_t *words, int64_t *bytes);
+/* After train_bpe(): different words, bytes of text, and tokens of that text under the merges that were found. */
+struct word_totals {
+    int64_t words, bytes, tokens;
+};
+struct word_totals word_counts_totals(const struct word_counts *counts);
 
 struct train_bpe_options {
     int32_t vocab;              /* tokens in all, special ones and the 256 bytes included */

@@ -139,7 +139,7 @@ static int by_bytes(const void *a, const void *b) {
     return order ? order : left->length - right->length;
 }
 
-int word_counts_finish(struct word_counts *c, int64_t *words, int64_t *bytes) {
+int word_counts_finish(struct word_counts *c) {
     struct word_table *all = &c->table[0];
     for (int i = 1; i < c->threads; i++) {
         struct word_table *t = &c->table[i];
@@ -157,7 +157,9 @@ int word_counts_finish(struct word_counts *c, int64_t *words, int64_t *bytes) {
             c->sorted[c->words++] =
                 (struct counted_word){all->bytes + all->word[k].begin, all->word[k].length, all->word[k].count};
     qsort(c->sorted, (size_t)c->words, sizeof *c->sorted, by_bytes);
-    *words = c->words;
-    *bytes = c->bytes;
     return 0;
+}
+
+struct word_totals word_counts_totals(const struct word_counts *c) {
+    return (struct word_totals){c->words, c->bytes, c->tokens};
 }

@@ -36,4 +36,7 @@ struct word_counts {
     int64_t tokens; /* of all words, as often as they are there, under the merges of the last train_bpe() */
 };
 
+/* Brings the threads' counts together, in byte order of the words. */
+int word_counts_finish(struct word_counts *counts);
+
 #endif
