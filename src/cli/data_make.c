@@ -182,7 +182,17 @@ static int check_input(const struct request *r) {
                 r->make.input.paths[0]);
 }
 
+/* And the folders above it. */
 static int make_folder(struct request *r) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s", r->out); /* check() has bounded it */
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/') continue;
+        *p = '\0';
+        if (mkdir(path, 0777) && errno != EEXIST)
+            return fail(STATUS_FAILED, "%s: cannot make this folder: %s", path, strerror(errno));
+        *p = '/';
+    }
     r->made_folder = !mkdir(r->out, 0777);
     if (r->made_folder || errno == EEXIST) return 0;
     return fail(STATUS_FAILED, "%s: cannot make this folder: %s", r->out, strerror(errno));

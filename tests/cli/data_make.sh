@@ -118,6 +118,11 @@ expect 0 "$LOCKSTEP" data make --tokenizer bytes.tiktoken --end-of-text 0 --out 
 prints "^zero/train: $(($(cat docs/*.txt | wc -c) + 9)) tokens in 1 file$"
 expect 0 "$LOCKSTEP" data make --tokenizer bytes.tiktoken --out alone docs/1.txt
 
+say "the folder and those above it are made"
+expect 0 "$LOCKSTEP" data make --tokenizer tok.json --out new/data/docs docs
+[[ -s new/data/docs/train-00000.tokens ]] || die "new/data/docs is not made"
+refuses 2 'tok\.json/docs: cannot read this folder: Not a directory' "$LOCKSTEP" data make --tokenizer tok.json --out tok.json/docs docs
+
 say "usage"
 refuses 2 '--out is missing' "$LOCKSTEP" data make docs
 refuses 2 'name the files to read' "$LOCKSTEP" data make --out x
