@@ -1,40 +1,13 @@
 /* Documents from files: plain and compressed, whole and in parts, folders, JSONL with its bad lines. */
-#include "base/check.h"
+#include "scratch.h"
 #include "data/input_parts.h"
 #include "data/stream.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 #include <zlib.h>
 #include <zstd.h>
-
-static char folder[] = "test_input_XXXXXX";
-
-static void must(int status) {
-    if (status) fail_msg("status %d: %s", status, fail_message());
-}
-
-static void says(const char *words) {
-    if (!strstr(fail_message(), words)) fail_msg("'%s' does not say '%s'", fail_message(), words);
-}
-
-static void write_file(const char *path, const void *content, size_t bytes) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(content, 1, bytes, f), bytes);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void write_text(const char *path, const char *text) { write_file(path, text, strlen(text)); }
 
 /* The content as so many gzip members, or zstd frames. */
 static size_t pack(const char *text, size_t length, int pieces, int zstd, char *out, size_t room) {
@@ -557,18 +530,6 @@ static void standard_input(void **state) {
     close(kept);
 }
 
-static int enter(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? chdir(folder) : -1;
-}
-
-static int leave(void **state) {
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return chdir("..") || system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bomb_costs_no_memory), /* first: what others took would hide what it takes */
@@ -587,5 +548,5 @@ int main(void) {
         cmocka_unit_test(long_lines),
         cmocka_unit_test(standard_input),
     };
-    return cmocka_run_group_tests_name("input", tests, enter, leave);
+    return cmocka_run_group_tests_name("input", tests, enter_scratch, leave_scratch);
 }

@@ -1,37 +1,17 @@
 /* Sources: many files as one row of tokens, what names mean, what must agree, and when a source has changed. */
-#include "base/check.h"
+#include "scratch.h"
 #include "data/dataset.h"
 
 #include <fcntl.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
 
-static char folder[] = "test_source_XXXXXX";
 static struct tokenizer *of_bytes;
-
-static void must(int status) {
-    if (status) fail_msg("status %d: %s", status, fail_message());
-}
 
 static void refuses(int status, int meant, const char *words) {
     assert_int_equal(status, meant);
-    if (!strstr(fail_message(), words)) fail_msg("'%s' does not say '%s'", fail_message(), words);
-}
-
-static void write_file(const char *path, const void *content, size_t bytes) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(content, 1, bytes, f), bytes);
-    assert_int_equal(fclose(f), 0);
+    says(words);
 }
 
 /* Native shards PATH-00000.tokens … with tokens from, from + 1, …, every tenth an end of text (0). */
@@ -341,17 +321,13 @@ static void large_files_take_no_memory(void **state) {
 }
 
 static int enter(void **state) {
-    (void)state;
     must(tokenizer_open("bytes", &of_bytes));
-    return mkdtemp(folder) ? chdir(folder) : -1;
+    return enter_scratch(state);
 }
 
 static int leave(void **state) {
-    (void)state;
-    char command[64];
     tokenizer_close(of_bytes);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return chdir("..") || system(command);
+    return leave_scratch(state);
 }
 
 int main(void) {

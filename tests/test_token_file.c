@@ -1,40 +1,19 @@
 /* Token files: every format from bytes made here, every header damaged, every truncation, and the writer's shards and masks. */
-#include "base/check.h"
+#include "scratch.h"
 #include "data/token_format.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 #include <hdf5.h>
 #include <xxhash.h>
 
-static char folder[] = "test_tokens_XXXXXX";
-
-static void must(int status) {
-    if (status) fail_msg("status %d: %s", status, fail_message());
-}
-
 static void refuses(const char *path, const char *words) {
     struct tokens t;
     assert_int_equal(tokens_open(&t, path), STATUS_BAD_DATA);
-    if (!strstr(fail_message(), words)) fail_msg("'%s' does not say '%s'", fail_message(), words);
-}
-
-static void write_file(const char *path, const void *content, size_t bytes) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(content, 1, bytes, f), bytes);
-    assert_int_equal(fclose(f), 0);
+    says(words);
 }
 
 /* The file opens and holds these tokens. */
@@ -564,18 +543,6 @@ static void nothing_to_write_is_an_error(void **state) {
     token_writer_close(w);
 }
 
-static int enter(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? chdir(folder) : -1;
-}
-
-static int leave(void **state) {
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return chdir("..") || system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nanogpt),
@@ -592,5 +559,5 @@ int main(void) {
         cmocka_unit_test(a_full_disk_leaves_nothing),
         cmocka_unit_test(nothing_to_write_is_an_error),
     };
-    return cmocka_run_group_tests_name("token file", tests, enter, leave);
+    return cmocka_run_group_tests_name("token file", tests, enter_scratch, leave_scratch);
 }

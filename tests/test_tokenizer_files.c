@@ -1,34 +1,9 @@
 /* Tokenizer files: each format gives the vocabulary that it holds, what cannot be read is refused by name, and what is written reads
  * back the same. */
-#include "base/check.h"
+#include "scratch.h"
 #include "tokenizer/vocabulary.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-static char folder[] = "test_tokenizer_XXXXXX";
-
-static void must(int status) {
-    if (status) fail_msg("status %d: %s", status, fail_message());
-}
-
-static void says(const char *words) {
-    if (!strstr(fail_message(), words)) fail_msg("'%s' does not say '%s'", fail_message(), words);
-}
-
-static void write_file(const char *path, const char *text) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
 
 /* UTF-8 of the letter of a byte. */
 static int put_letter(char *out, int byte) {
@@ -367,8 +342,8 @@ static void vocab_and_merges_are_read(void **state) {
              "{%s, \"ab\": 256, \"\xc4\xa0"
              "ab\": 257, \"<|endoftext|>\": 258}",
              byte_entries());
-    write_file("gpt2/vocab.json", text);
-    write_file("gpt2/merges.txt", "#version: 0.2\na b\n\xc4\xa0 ab\n");
+    write_text("gpt2/vocab.json", text);
+    write_text("gpt2/merges.txt", "#version: 0.2\na b\n\xc4\xa0 ab\n");
     must(tokenizer_open("gpt2", &t));
     assert_int_equal(tokenizer_end_of_text(t), 258);
     assert_string_equal(encode(t, "ab ab<|endoftext|>"), "256 257 258");
@@ -388,7 +363,7 @@ static void vocab_and_merges_are_read(void **state) {
     tokenizer_close(same);
     tokenizer_close(t);
     /* Windows line ends, blank lines, and no version. */
-    write_file("gpt2/merges.txt", "a b\r\n\r\n\xc4\xa0 ab\r\n");
+    write_text("gpt2/merges.txt", "a b\r\n\r\n\xc4\xa0 ab\r\n");
     must(tokenizer_open("gpt2", &same));
     tokenizer_hash(same, other);
     assert_memory_equal(one, other, sizeof one);
@@ -404,11 +379,11 @@ static void vocab_and_merges_are_read(void **state) {
         {"a \n", "merges.txt:1: gpt2/vocab.json: merge 0 is of an empty token"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        write_file("gpt2/merges.txt", bad[i].merges);
+        write_text("gpt2/merges.txt", bad[i].merges);
         assert_int_equal(tokenizer_open("gpt2", &t), STATUS_BAD_DATA);
         says(bad[i].words);
     }
-    write_file("gpt2/merges.txt", "#version: 0.2\na b\nab\n");
+    write_text("gpt2/merges.txt", "#version: 0.2\na b\nab\n");
     assert_int_equal(tokenizer_open("gpt2", &t), STATUS_BAD_DATA);
     says("gpt2/vocab.json: merges.txt:3: this is no pair of tokens");
     assert_int_equal(unlink("gpt2/merges.txt"), 0);
@@ -506,7 +481,7 @@ static void tiktoken_is_read(void **state) {
                {"YQ== 0\nYg== 0\n", "two tokens have the id 0"},
                {"", "the vocabulary is empty"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        write_file("bad.tiktoken", bad[i].text);
+        write_text("bad.tiktoken", bad[i].text);
         assert_int_equal(tokenizer_open("bad.tiktoken", &t), STATUS_BAD_DATA);
         says(bad[i].words);
     }
@@ -517,18 +492,6 @@ static void tiktoken_is_read(void **state) {
     fclose(f);
     assert_int_equal(tokenizer_open("bad.tiktoken", &t), STATUS_BAD_DATA);
     says("bad.tiktoken:1: a token of 6000 bytes; at most 4096 can be read");
-}
-
-static int enter(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? chdir(folder) : -1;
-}
-
-static int leave(void **state) {
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return chdir("..") || system(command);
 }
 
 int main(void) {
@@ -546,5 +509,5 @@ int main(void) {
         cmocka_unit_test(merges_of_tiktoken_are_in_order),
         cmocka_unit_test(tiktoken_is_read),
     };
-    return cmocka_run_group_tests_name("tokenizer files", tests, enter, leave);
+    return cmocka_run_group_tests_name("tokenizer files", tests, enter_scratch, leave_scratch);
 }

@@ -1,10 +1,11 @@
 #include "base/check.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local char message[2048];
+static _Thread_local char message[FAIL_MESSAGE];
 
 int fail(int status, const char *format, ...) {
     char text[sizeof message]; /* the arguments may point into the old message */
@@ -28,3 +29,18 @@ int fail_within(int status, const char *format, ...) {
 }
 
 const char *fail_message(void) { return message; }
+
+void failure_keep(struct failure *failure, int status) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    if (!status) return;
+    pthread_mutex_lock(&mutex);
+    if (!failure->status) {
+        failure->status = status;
+        memcpy(failure->message, message, sizeof message);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+int failure_raise(const struct failure *failure) {
+    return failure->status ? fail(failure->status, "%s", failure->message) : 0;
+}

@@ -29,4 +29,18 @@ __attribute__((format(printf, 2, 3))) int fail_within(int status, const char *fo
 /* The message of the last fail() on this thread; "" when there was none. */
 const char *fail_message(void);
 
+/* A failure on its way from the thread that met it to the thread that asked for the work, since messages belong to threads.
+ * {0}: none. */
+enum { FAIL_MESSAGE = 2048 };
+struct failure {
+    int status;
+    char message[FAIL_MESSAGE];
+};
+
+/* Keeps this thread's failure, unless `status` is 0 or one is kept already; many threads may call it at once. */
+void failure_keep(struct failure *failure, int status);
+
+/* Records what was kept as this thread's own, and returns its status; 0: none. */
+int failure_raise(const struct failure *failure);
+
 #endif

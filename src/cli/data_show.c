@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "data/stories.h"
 #include "data/token_file.h"
@@ -68,20 +69,9 @@ struct facts {
 
 /* The length of the character of UTF-8 that begins at p; 0 for what is none, or would steer a terminal. */
 static int printable_length(const uint8_t *p, int64_t n) {
-    int length = *p < 0x80                 ? 1
-                 : *p >= 0xc2 && *p < 0xe0 ? 2
-                 : (*p & 0xf0) == 0xe0     ? 3
-                 : *p >= 0xf0 && *p < 0xf5 ? 4
-                                           : 0;
-    if (length == 1) return *p >= ' ' && *p != 0x7f;
-    if (!length || length > n) return 0;
-    uint32_t code = *p & (0x7f >> length);
-    for (int i = 1; i < length; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0;
-        code = code << 6 | (p[i] & 0x3f);
-    }
-    int too_long = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
-    return too_long || code < 0xa0 || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff ? 0 : length;
+    uint32_t point = 0;
+    int length = (int)utf8_character(p, n, &point);
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) ? 0 : length;
 }
 
 /* Appends bytes to a text for people: those that do not print as \xNN, a line's end as \n. */

@@ -94,21 +94,14 @@ static int cut(const struct request *r, struct work *w) {
 }
 
 static int encode(const struct request *r, struct work *w) {
-    int worst = 0;
-    char reason[1024] = "";
+    struct failure failure = {0};
 #pragma omp parallel for schedule(dynamic) num_threads((int)r->threads)
     for (int64_t i = 0; i < w->pieces; i++) {
         w->ids[i].count = 0;
-        int status = encoder_encode(r->encoders[omp_get_thread_num()], w->text + w->begin[i],
-                                    w->begin[i + 1] - w->begin[i], r->special, &w->ids[i]);
-        if (!status) continue;
-#pragma omp critical
-        if (!worst) { /* messages belong to threads: the one that asked must hear it */
-            worst = status;
-            snprintf(reason, sizeof reason, "%s", fail_message());
-        }
+        failure_keep(&failure, encoder_encode(r->encoders[omp_get_thread_num()], w->text + w->begin[i],
+                                              w->begin[i + 1] - w->begin[i], r->special, &w->ids[i]));
     }
-    return worst ? fail(worst, "%s", reason) : 0;
+    return failure_raise(&failure);
 }
 
 static void print(const struct request *r, const struct work *w, const char *path) {

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 /* Whole numbers stay exact in JSON (metrics, manifests), whose numbers are doubles. */
 #define WHOLE_MAX 9007199254740991.0 /* 2^53 - 1 */
@@ -179,25 +180,11 @@ static int parse_whole(const char *text, int64_t *value) {
     return real < -WHOLE_MAX || real > WHOLE_MAX || (double)*value == real;
 }
 
-/* Decodes one code point and moves *text behind it; 0 if the bytes are not UTF-8 (RFC 3629) or the text is at its end. */
-static uint32_t next_code_point(const unsigned char **text) {
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t least; /* what fewer bytes could hold must not take more */
-    } form[] = {{0x80, 0x00, 1}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
-    for (int extra = 0; extra < 4; extra++) {
-        if ((**text & form[extra].mask) != form[extra].lead) continue;
-        uint32_t point = **text & (unsigned char)~form[extra].mask;
-        for (int i = 1; i <= extra; i++) {
-            unsigned char byte = (*text)[i];
-            if ((byte & 0xC0) != 0x80) return 0;
-            point = point << 6 | (byte & 0x3F);
-        }
-        if (point < form[extra].least || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF)) return 0;
-        *text += extra + 1;
-        return point;
-    }
-    return 0;
+/* The code point at *text, which moves behind it; 0 if the bytes are not UTF-8 or the text is at its end. */
+static uint32_t next_code_point(const char **text) {
+    uint32_t point = 0;
+    *text += utf8_character(*text, (int64_t)strnlen(*text, 4), &point);
+    return point;
 }
 
 static int read_text(const struct schema_key *key, const char *text, char *field) {
@@ -209,7 +196,7 @@ static int read_text(const struct schema_key *key, const char *text, char *field
     }
     if ((double)length < key->low) return fail(STATUS_USAGE, "%s: must not be empty", key->name);
     if ((double)length > key->high) return fail(STATUS_USAGE, "%s: is longer than %.0f bytes", key->name, key->high);
-    const unsigned char *at = (const unsigned char *)text;
+    const char *at = text;
     while (*at)
         if (!next_code_point(&at)) return fail(STATUS_USAGE, "%s: '%s' is not valid UTF-8", key->name, text);
     char copy[CONFIG_LIST] = {0};
@@ -373,14 +360,14 @@ static void write_text(const char *text, char out[SCHEMA_VALUE]) {
         snprintf(out, SCHEMA_VALUE, "%s", text);
         return;
     }
-    const unsigned char *at = (const unsigned char *)text;
+    const char *at = text;
     char *to = out;
     *to++ = '"';
     while (*at) {
-        const unsigned char *begin = at;
+        const char *begin = at;
         uint32_t point = next_code_point(&at);
         if (!point) /* not UTF-8: schema_read() lets none in */
-            to += sprintf(to, "\\x%02X", *at++);
+            to += sprintf(to, "\\x%02X", (unsigned char)*at++);
         else if (point == '"' || point == '\\')
             to += sprintf(to, "\\%c", (int)point);
         else if (point < 0x20 || (point >= 0x7F && point < 0xA0))
@@ -388,7 +375,7 @@ static void write_text(const char *text, char out[SCHEMA_VALUE]) {
         else if (point == 0x2028 || point == 0x2029 || point == 0xFEFF || point == 0xFFFE || point == 0xFFFF)
             to += sprintf(to, "\\u%04X", (unsigned)point);
         else
-            to += sprintf(to, "%.*s", (int)(at - begin), (const char *)begin);
+            to += sprintf(to, "%.*s", (int)(at - begin), begin);
     }
     strcpy(to, "\"");
 }

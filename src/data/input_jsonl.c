@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "data/input_parts.h"
 
 /* The value of an escape \uXXXX; -1: there is none. */
@@ -46,22 +47,9 @@ static int has_no_character(const char *line, int64_t length, char reason[200]) 
     return 0;
 }
 
-/* Whether bytes are UTF-8 (RFC 3629): the well-formed sequences of the Unicode standard's table 3-7. */
-static int is_utf8(const uint8_t *p, int64_t length) {
-    for (int64_t i = 0; i < length;) {
-        uint8_t lead = p[i], low = 0x80, high = 0xbf;
-        int64_t size = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-        if (!size || size > length - i) return 0;
-        if (lead == 0xe0) low = 0xa0;
-        if (lead == 0xed) high = 0x9f;
-        if (lead == 0xf0) low = 0x90;
-        if (lead == 0xf4) high = 0x8f;
-        if (size > 1 && (p[i + 1] < low || p[i + 1] > high)) return 0;
-        for (int64_t k = 2; k < size; k++)
-            if ((p[i + k] & 0xc0) != 0x80) return 0;
-        i += size;
-    }
-    return 1;
+static int is_utf8(const char *text) {
+    int64_t length = (int64_t)strlen(text);
+    return utf8_valid(text, length) == length;
 }
 
 /* The names of an object's fields, as far as they fit. */
@@ -84,7 +72,7 @@ static const char *find_field(const cJSON *root, const char *field, char reason[
         snprintf(reason, 200, "has no field '%.40s' (there are %s)", field, *names ? names : "none");
     } else if (!cJSON_IsString(item)) {
         snprintf(reason, 200, "field '%.40s' is no string", field);
-    } else if (!is_utf8((const uint8_t *)item->valuestring, (int64_t)strlen(item->valuestring))) {
+    } else if (!is_utf8(item->valuestring)) {
         snprintf(reason, 200, "field '%.40s' is not valid UTF-8", field);
     } else {
         return item->valuestring;

@@ -60,17 +60,10 @@ static int encode(const struct make_batch *batch, struct encoder *encoder, struc
 }
 
 int make_batch_encode(struct make_batch *batch) {
-    int worst = 0;
-    char reason[1024] = "";
+    struct failure failure = {0};
 #pragma omp parallel for schedule(dynamic) num_threads(batch->threads)
     for (int i = 0; i < batch->parts; i++) {
-        int status = encode(batch, batch->encoders[omp_get_thread_num()], &batch->part[i]);
-        if (!status) continue;
-#pragma omp critical
-        if (!worst) { /* messages belong to threads: the one that asked must hear it */
-            worst = status;
-            snprintf(reason, sizeof reason, "%s", fail_message());
-        }
+        failure_keep(&failure, encode(batch, batch->encoders[omp_get_thread_num()], &batch->part[i]));
     }
-    return worst ? fail(worst, "%s", reason) : 0;
+    return failure_raise(&failure);
 }

@@ -6,19 +6,25 @@
 
 #include "base/check.h"
 
+/* Fills the micro-batch; counts its step's targets once a step. */
+static int read_batch(struct prefetch *p, struct prefetched *next) {
+    TRY(sampler_batch(p->sampler, next->step, next->slot, next->micro, &next->batch));
+    if (p->counted_step != next->step) {
+        TRY(sampler_counted(p->sampler, next->step, &p->counted));
+        p->counted_step = next->step;
+    }
+    next->step_counted = p->counted;
+    return 0;
+}
+
 static void fill(struct prefetch *p, int64_t number, int64_t step0, struct prefetched *next) {
     int64_t micros = p->sampler->options.micro_batches, a_step = (p->slot_hi - p->slot_lo) * micros;
     int64_t inside = number % a_step;
     next->step = step0 + number / a_step;
     next->slot = p->slot_lo + inside / micros;
     next->micro = inside % micros;
-    next->status = sampler_batch(p->sampler, next->step, next->slot, next->micro, &next->batch);
-    if (!next->status && p->counted_step != next->step) {
-        next->status = sampler_counted(p->sampler, next->step, &p->counted);
-        p->counted_step = next->status ? -1 : next->step;
-    }
-    next->step_counted = p->counted;
-    if (next->status) snprintf(next->message, sizeof next->message, "%s", fail_message());
+    next->failure.status = 0;
+    failure_keep(&next->failure, read_batch(p, next));
 }
 
 struct start {
@@ -112,5 +118,5 @@ int prefetch_next(struct prefetch *p, const struct prefetched **next) {
     pthread_mutex_unlock(&p->mutex);
     const struct prefetched *found = &p->ring[(p->taken - 1) % PREFETCH_DEPTH];
     *next = found;
-    return found->status ? fail(found->status, "%s", found->message) : 0;
+    return failure_raise(&found->failure);
 }

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "base/check.h"
 #include "data/sampler.h"
 
 enum { PREFETCH_DEPTH = 3 };
@@ -12,9 +13,8 @@ enum { PREFETCH_DEPTH = 3 };
 struct prefetched {
     struct batch batch;
     int64_t step, slot, micro;
-    int64_t step_counted; /* targets that count in the whole step, on all ranks */
-    int status;           /* of filling it; the message is kept for the taker */
-    char message[2048];
+    int64_t step_counted;   /* targets that count in the whole step, on all ranks */
+    struct failure failure; /* of filling it, for the taker */
 };
 
 struct prefetch {

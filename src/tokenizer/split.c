@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "tokenizer/vocabulary.h"
 
 enum { JIT_STACK_FIRST = 64 << 10, JIT_STACK_MOST = 8 << 20, PATTERN_MAX = 1 << 16 };
@@ -212,42 +213,12 @@ void splitter_begin(struct splitter *s, const char *text, int64_t length) {
     s->at = s->begin = s->end = 0;
 }
 
-/* Bytes of the character at `p`, 0 if it is not UTF-8 (RFC 3629, section 4). */
-static int64_t character(const uint8_t *p, int64_t left) {
-    uint8_t lead = p[0], low = 0x80, high = 0xbf;
-    int64_t size = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-    if (size < 2 || size > left) return size > left ? 0 : size;
-    if (lead == 0xe0) low = 0xa0;
-    if (lead == 0xed) high = 0x9f;
-    if (lead == 0xf0) low = 0x90;
-    if (lead == 0xf4) high = 0x8f;
-    if (p[1] < low || p[1] > high) return 0;
-    for (int64_t i = 2; i < size; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    return size;
-}
-
-/* How many bytes from `p` on are valid UTF-8. */
-static int64_t valid_bytes(const uint8_t *p, int64_t length) {
-    int64_t at = 0;
-    while (at < length) {
-        uint64_t word;
-        while (length - at >= 8 && (memcpy(&word, p + at, 8), !(word & 0x8080808080808080u))) at += 8;
-        if (at == length) break;
-        int64_t size = character(p + at, length - at);
-        if (!size) break;
-        at += size;
-    }
-    return at;
-}
-
 /* Moves to the next stretch; gives the length of the invalid bytes before it. */
 static int64_t next_stretch(struct splitter *s) {
-    const uint8_t *p = (const uint8_t *)s->text;
     int64_t at = s->at;
-    while (at < s->length && !character(p + at, s->length - at)) at++;
+    while (at < s->length && !utf8_character(s->text + at, s->length - at, NULL)) at++;
     s->begin = at;
-    s->end = at + valid_bytes(p + at, s->length - at);
+    s->end = at + utf8_valid(s->text + at, s->length - at);
     return at - s->at;
 }
 
@@ -368,7 +339,7 @@ int splitter_next(struct splitter *s, const char **piece, int64_t *length) {
     if (found > 0 && from == s->at && to > from) return give(s, to, piece, length);
     /* An empty match cuts, but takes nothing: what follows it belongs to what the pattern leaves out. */
     if (found > 0 && from == s->at)
-        found = find(s, s->at + character((const uint8_t *)s->text + s->at, s->end - s->at), &from, &to);
+        found = find(s, s->at + utf8_character(s->text + s->at, s->end - s->at, NULL), &from, &to);
     if (found < 0) return -1;
     return give(s, found ? from : s->end, piece, length); /* the match comes again, as a piece */
 }

@@ -115,21 +115,14 @@ static int count_text(struct word_table *t, struct splitter *splitter, const cha
 }
 
 int word_counts_add(struct word_counts *c, const char *const *text, const int64_t *length, int n) {
-    int worst = 0;
-    char reason[1024] = "";
+    struct failure failure = {0};
 #pragma omp parallel for schedule(dynamic) num_threads(c->threads)
     for (int i = 0; i < n; i++) {
-        int thread = omp_get_thread_num(),
-            status = count_text(&c->table[thread], c->splitters[thread], text[i], length[i]);
-        if (!status) continue;
-#pragma omp critical
-        if (!worst) { /* messages belong to threads: the one that asked must hear it */
-            worst = status;
-            snprintf(reason, sizeof reason, "%s", fail_message());
-        }
+        int thread = omp_get_thread_num();
+        failure_keep(&failure, count_text(&c->table[thread], c->splitters[thread], text[i], length[i]));
     }
     for (int i = 0; i < n; i++) c->bytes += length[i];
-    return worst ? fail(worst, "%s", reason) : 0;
+    return failure_raise(&failure);
 }
 
 static int by_bytes(const void *a, const void *b) {

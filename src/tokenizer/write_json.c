@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "tokenizer/letters.h"
 #include "tokenizer/tables.h"
 
@@ -104,27 +105,12 @@ static void write_model(FILE *out, const struct vocabulary *v, char *letters) {
     fputs("  }\n", out);
 }
 
-/* Whether these bytes are UTF-8 (RFC 3629, section 4) without U+0000. */
-static int is_text(const uint8_t *p, int64_t length) {
-    for (const uint8_t *end = p + length; p < end;) {
-        int more = *p < 0x80 ? 0 : *p < 0xe0 ? 1 : *p < 0xf0 ? 2 : 3;
-        uint32_t least = more == 2 ? 0x800 : more == 3 ? 0x10000 : 1, code = *p & (more ? 0x3f >> more : 0x7f);
-        if ((*p >= 0x80 && *p < 0xc2) || *p > 0xf4 || end - p <= more) return 0;
-        for (int i = 1; i <= more; i++) {
-            if ((p[i] & 0xc0) != 0x80) return 0;
-            code = code << 6 | (p[i] & 0x3f);
-        }
-        if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return 0;
-        p += more + 1;
-    }
-    return 1;
-}
-
 /* The text of a special token must be UTF-8, and not be what another token's letters are. */
 static int check_special(const struct tokenizer *t, int32_t id, char *letters) {
     const struct vocabulary *v = &t->vocabulary;
     int length = (int)length_of(v, id);
-    if (!is_text(v->bytes + v->begin[id], length))
+    const uint8_t *text = v->bytes + v->begin[id];
+    if (utf8_valid(text, length) < length || memchr(text, 0, (size_t)length))
         return fail(STATUS_BAD_DATA, "special token %d is not UTF-8 text, so that no tokenizer.json can hold it", id);
     int64_t n = letters_to_bytes(text_of(v, id), length, (uint8_t *)letters);
     int32_t other = n < 1 ? -1 : find_token(v, &t->tokens, letters, n);
