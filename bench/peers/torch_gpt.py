@@ -4,7 +4,8 @@
 The model is the one that Lockstep's default configuration describes (Radford et al. 2019): learned positions, LayerNorm
 before each mixer, causal attention, GELU by its tanh form, a head tied to the token embedding; there is no dropout. The
 step is Lockstep's too: AdamW with decay on matrices and embeddings only, gradients clipped by their norm, cross-entropy
-in fp32. README.md, beside this file, says how to install PyTorch and what is compared.
+in fp32. With --order and --weights it trains on Lockstep's windows from Lockstep's weights: then both follow the same losses.
+README.md, beside this file, says how to install PyTorch and what is compared.
 """
 import argparse
 import json
@@ -14,6 +15,7 @@ import resource
 import statistics
 import sys
 import time
+from importlib.util import find_spec
 
 try:
     import torch
@@ -26,6 +28,7 @@ EXAMPLES = """examples:
   torch_gpt.py --model gpt2-124m --batch 4 --time 64 --threads 2
   torch_gpt.py --model tiny --batch 16 --data stories.txt --steps 600 --lr 2e-3 --lr-warmup 50 --schedule cosine
   torch_gpt.py --model gpt2-124m --device cuda --dtype bf16 --compile --batch 16 --json
+  torch_gpt.py --model tiny --batch 4 --data stories.txt --order order.txt --weights runs/zero/ckpt/step-00000000
   torch_gpt.py --layers 2 --width 64 --heads 2 --vocab 256 --context 32 --batch 2 --attention math
 """
 SHAPE = ("layers", "width", "heads", "vocab", "context")
@@ -91,6 +94,36 @@ class GPT(nn.Module):
         return self.head(self.norm(x))
 
 
+PARTS = {"ln1": "norm1", "attn.qkv": "qkv", "attn.proj": "proj", "ln2": "norm2", "ffn.up": "up", "ffn.down": "down"}
+KINDS = {"w": "weight", "b": "bias"}
+
+
+def name_here(name):
+    """What a parameter of a checkpoint is called in GPT."""
+    if name in ("wte", "wpe"):
+        return f"{name}.weight"
+    part, kind = name.rsplit(".", 1)
+    if part in ("ln_f", "head"):
+        return f"{'norm' if part == 'ln_f' else part}.{KINDS[kind]}"
+    layer, part = part.split(".", 1)
+    return f"blocks.{layer[1:]}.{PARTS[part]}.{KINDS[kind]}"
+
+
+def load_weights(model, folder):
+    """Fills all parameters from a checkpoint; an error where it has others. A tied head is not in one."""
+    from checkpoint import read_parameters  # needs h5py, which nothing else here does
+
+    held = {name_here(name): values for name, values in read_parameters(folder).items()}
+    wanted = dict(model.named_parameters())
+    if set(held) != set(wanted):
+        raise ValueError(f"it has other parameters than this model: {', '.join(sorted(set(held) ^ set(wanted)))}")
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            if parameter.shape != held[name].shape:
+                raise ValueError(f"{name} is {list(held[name].shape)} there and {list(parameter.shape)} here")
+            parameter.copy_(torch.from_numpy(held[name]))
+
+
 def make_optimizer(model, o):
     """AdamW and the words that say which: fused where this PyTorch has that for the device."""
     parameters = list(model.parameters())
@@ -126,13 +159,33 @@ def read_data(path, o):
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
 
-def next_batch(data, generator, o):
-    """Windows at random places and what follows each of their tokens; without data, random tokens."""
+def read_order(path, length, o):
+    """Where the windows of each step begin, from what `lockstep data order` prints: [steps, batch]."""
+    steps = o.warmup_steps + o.steps
+    with open(path, encoding="utf-8") as file:
+        rows = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    if any(len(row) != 6 or not all(word.isdigit() for word in row) for row in rows):
+        raise ValueError("a line is not 'step slot micro row source offset'; lockstep data order writes such files")
+    numbers = [int(row[0]) for row in rows]
+    if any(numbers.count(number) != o.batch for number in set(numbers[:1] + numbers[-1:])):
+        raise ValueError(f"a step has not --batch {o.batch} sequences")
+    if len(rows) < steps * o.batch:
+        raise ValueError(f"holds {len(rows)} sequences, but {steps} steps of {o.batch} take {steps * o.batch}")
+    if any(int(row[4]) for row in rows):
+        raise ValueError("has several sources; --data is one")
+    starts = torch.tensor([int(row[5]) for row in rows[: steps * o.batch]]).view(steps, o.batch)
+    if starts.max() + o.time >= length:
+        raise ValueError(f"a window at {starts.max()} ends beyond the {length} tokens of --data; is it of other data?")
+    return starts
+
+
+def next_batch(data, order, step, generator, o):
+    """The windows of a step, else windows at random places, and what follows each of their tokens; without data, random tokens."""
     if data is None:
         windows = torch.randint(o.vocab, (o.batch, o.time + 1), generator=generator)
     else:
-        starts = torch.randint(len(data) - o.time, (o.batch, 1), generator=generator)
-        windows = data[starts + torch.arange(o.time + 1)].long()
+        starts = torch.randint(len(data) - o.time, (o.batch,), generator=generator) if order is None else order[step]
+        windows = data[starts[:, None] + torch.arange(o.time + 1)].long()
     windows = windows.to(o.device)
     return windows[:, :-1], windows[:, 1:]
 
@@ -144,7 +197,9 @@ def train_step(model, optimizer, tokens, targets, rate, o):
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(o.device, dtype=torch.bfloat16, enabled=o.dtype == "bf16"):
         logits = model(tokens)
-    loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+    if o.dtype != "fp64":
+        logits = logits.float()
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
     loss.backward()
     if o.clip > 0:
         nn.utils.clip_grad_norm_(model.parameters(), o.clip)
@@ -171,25 +226,31 @@ def processor_name():
         return platform.processor() or platform.machine()
 
 
-def train(data, o):
+def train(data, order, o):
     """All steps; returns what is reported."""
     libraries = peak_resident_bytes()
     torch.manual_seed(o.seed)
     generator = torch.Generator().manual_seed(o.seed)
-    model = GPT(o).to(o.device)
+    model = GPT(o).to(o.device, torch.float64 if o.dtype == "fp64" else torch.float32)
+    if o.weights:
+        try:
+            load_weights(model, o.weights)
+        except (OSError, KeyError, ValueError) as error:
+            sys.exit(f"torch_gpt.py: --weights {o.weights}: {error}")
     optimizer, optimizer_name = make_optimizer(model, o)
     compiled = torch.compile(model) if o.compile else model
     losses, seconds, steps = [], [], o.warmup_steps + o.steps
     for step in range(steps):
         begin = time.perf_counter()
-        tokens, targets = next_batch(data, generator, o)
+        tokens, targets = next_batch(data, order, step, generator, o)
         losses.append(train_step(compiled, optimizer, tokens, targets, learning_rate(step, o), o))
         seconds.append(time.perf_counter() - begin)
         if step % max(1, steps // 20) == 0 or step == steps - 1:
             print(f"step {step}/{steps}  loss {losses[-1]:.4f}  {seconds[-1]:.4f} s", file=sys.stderr, flush=True)
     timed, cuda = seconds[o.warmup_steps :], o.device == "cuda"
     return {
-        "torch": torch.__version__,
+        "name": "torch_gpt.py",
+        "version": torch.__version__,
         "python": platform.python_version(),
         "cpu": processor_name(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
@@ -205,7 +266,8 @@ def train(data, o):
         "peak_resident_bytes": peak_resident_bytes(),
         "libraries_resident_bytes": libraries,
         "peak_device_bytes": torch.cuda.max_memory_allocated() if cuda else 0,
-        "step_s": timed,
+        "untimed_steps": o.warmup_steps,
+        "step_s": seconds,
         "losses": losses,
     }
 
@@ -213,10 +275,10 @@ def train(data, o):
 def print_report(r):
     mib = 1 / 1048576
     print(f"machine   {r['cpu']}, {r['threads']} threads; device {r['device']}")
-    print(f"software  torch {r['torch']}, Python {r['python']}; {r['kind']}")
+    print(f"software  torch {r['version']}, Python {r['python']}; {r['kind']}")
     print(f"model     {r['parameters']} parameters, {r['batch']} x {r['time']} tokens a step")
     print(f"s/step    median {r['step_s_median']:.4f}, min {r['step_s_min']:.4f}, max {r['step_s_max']:.4f} "
-          f"over {len(r['step_s'])} steps; {r['tok_per_s']:.0f} tok/s")
+          f"over {len(r['step_s']) - r['untimed_steps']} steps; {r['tok_per_s']:.0f} tok/s")
     print(f"memory    peak resident {r['peak_resident_bytes'] * mib:.0f} MiB, of which "
           f"{r['libraries_resident_bytes'] * mib:.0f} before the model; device {r['peak_device_bytes'] * mib:.0f} MiB")
     print(f"loss      {r['losses'][0]:.6f} in step 0, {r['losses'][-1]:.6f} in step {len(r['losses']) - 1}")
@@ -239,8 +301,13 @@ def parse_options():
     add("--steps", type=int, default=10, metavar="N", help="timed steps (default %(default)s)")
     add("--warmup-steps", type=int, default=2, metavar="N", help="steps before them, not timed (default %(default)s)")
     add("--data", metavar="FILE", help="train on the bytes of this file (default: random tokens)")
+    add("--order", metavar="FILE", help="the windows of --data in this order, which 'lockstep data order' printed "
+        "(default: at random places)")
+    add("--weights", metavar="FOLDER", help="start from this checkpoint of Lockstep, which 'lockstep train --set "
+        "train.steps=0' makes; without h5py, from an own draw")
     add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16 is autocast over fp32 parameters")
+    add("--dtype", choices=("fp32", "fp64", "bf16"), default="fp32",
+        help="bf16 is autocast over fp32 parameters")
     add("--compile", action="store_true", help="torch.compile the model; the first step then takes long")
     add("--threads", type=int, metavar="N", help="processor threads (default: PyTorch's choice)")
     add("--lr", type=float, default=6e-4, help="highest learning rate (default %(default)s)")
@@ -271,13 +338,21 @@ def main():
         parser.error(f"--time {o.time} is more than --context {o.context}")
     if o.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this PyTorch sees no CUDA device")
+    if o.order and not o.data:
+        parser.error("--order: windows of what? name the text with --data")
+    if o.weights and not find_spec("h5py"):
+        print("torch_gpt.py: --weights needs h5py, which this Python has not; the weights are of an own draw", file=sys.stderr)
+        o.weights = None
+    named = f"--data {o.data}"
     try:
         data = read_data(o.data, o) if o.data else None
+        named = f"--order {o.order}"
+        order = read_order(o.order, len(data), o) if o.order else None
     except (OSError, ValueError) as error:
-        parser.error(f"--data {o.data}: {error}")
+        parser.error(f"{named}: {error}")
     if o.threads:
         torch.set_num_threads(o.threads)
-    report = train(data, o)
+    report = train(data, order, o)
     if o.json:
         print(json.dumps(report))
     else:

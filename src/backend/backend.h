@@ -10,6 +10,10 @@
 
 struct exec; /* a plan loaded on one device; opaque */
 
+/* What a device is measured against: large matrix products, in FLOP/s, and copies of memory, in bytes read and written a
+ * second. */
+enum ceiling { CEILING_MATRIX_F32, CEILING_MATRIX_F64, CEILING_COPY, CEILING_COUNT };
+
 enum copy_direction { COPY_TO_DEVICE, COPY_TO_HOST };
 
 struct backend {
@@ -17,14 +21,16 @@ struct backend {
     /* `plan`, `store` and `comm` stay the caller's and must outlive *exec. */
     int (*load)(const struct plan *plan, struct store *store, struct comm *comm, struct exec **exec);
     int (*run)(struct exec *exec, enum segment segment);
+    /* One op of the plan, by its number, and waits for it: what run() does, piece by piece, for measuring. */
+    int (*run_op)(struct exec *exec, int op);
     /* Returns when all that was run is done; fails when that takes longer than the deadline (0: none). */
     int (*wait)(struct exec *exec, double deadline_s);
     /* Between `host` and bytes [offset, offset + bytes) of buffer `buf`. */
     int (*copy)(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
     void (*unload)(struct exec *exec);
     void (*free_store)(struct store *store);
-    /* What a large matrix product reaches on this device, in FLOP/s, measured in a moment; 0 if there is no device. */
-    double (*peak_flops)(void);
+    /* The best that this device reached in about `seconds` of trying; 0 if there is no device. */
+    double (*ceiling)(enum ceiling kind, double seconds);
 };
 
 extern const struct backend backend_cpu, backend_null;

@@ -10,7 +10,6 @@
 
 #include "base/arena.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "plan/tree.h"
 
 typedef void kernel(const struct kernel_args *args);
@@ -191,18 +190,21 @@ static void poison_dead(struct exec *exec, const struct op *op, int at) {
     }
 }
 
+static int cpu_run_op(struct exec *exec, int i) {
+    const struct plan *plan = exec->plan;
+    const struct op *op = &plan->ops[i];
+    kernel *compute = kernels[op->kind][plan->bufs[plan->flat_params].type == DTYPE_F64];
+    if (!compute) return cpu_communicate(exec, op);
+    compute(&exec->args[i]);
+    return 0;
+}
+
 static int cpu_run(struct exec *exec, enum segment segment) {
     const struct plan *plan = exec->plan;
-    int type = plan->bufs[plan->flat_params].type == DTYPE_F64;
     if (omp_get_max_threads() > exec->threads) omp_set_num_threads(exec->threads); /* no scratch for more */
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
-        const struct op *op = &plan->ops[i];
-        kernel *compute = kernels[op->kind][type];
-        if (compute)
-            compute(&exec->args[i]);
-        else
-            TRY(cpu_communicate(exec, op));
-        if (exec->poison) poison_dead(exec, op, i - plan->segment_begin[segment]);
+        TRY(cpu_run_op(exec, i));
+        if (exec->poison) poison_dead(exec, &plan->ops[i], i - plan->segment_begin[segment]);
     }
     return 0;
 }
@@ -231,23 +233,14 @@ static void cpu_free_store(struct store *store) {
     store->count = 0;
 }
 
-/* The best of a few products of 1024 x 1024 floats: what 'mfu' is measured against. */
-static double cpu_peak_flops(void) {
-    enum { N = 1024 };
-    float *m;
-    double best = 0;
-    if (arena_new((void **)&m, 3ll * N * N * (int64_t)sizeof *m, "matrix ceiling")) return 0;
-    for (int i = 0; i < 2 * N * N; i++) m[i] = (float)(i % 7) - 3.0f;
-    for (int run = 0; run < 4; run++) {
-        double begin = clock_seconds();
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, N, N, N, 1, m, N, m + N * N, N, 0, m + 2 * N * N, N);
-        double rate = 2.0 * N * N * N / (clock_seconds() - begin);
-        if (rate > best) best = rate;
-    }
-    arena_free(m, 3ll * N * N * (int64_t)sizeof *m);
-    return best;
-}
-
 const struct backend backend_cpu = {
-    "cpu", cpu_load, cpu_run, cpu_wait, cpu_copy, cpu_unload, cpu_free_store, cpu_peak_flops,
+    .name = "cpu",
+    .load = cpu_load,
+    .run = cpu_run,
+    .run_op = cpu_run_op,
+    .wait = cpu_wait,
+    .copy = cpu_copy,
+    .unload = cpu_unload,
+    .free_store = cpu_free_store,
+    .ceiling = cpu_ceiling,
 };

@@ -22,4 +22,7 @@ struct exec {
 /* Runs an op of LANE_COMM. */
 int cpu_communicate(struct exec *exec, const struct op *op);
 
+/* struct backend's ceiling() (cpu_ceiling.c). */
+double cpu_ceiling(enum ceiling kind, double seconds);
+
 #endif

@@ -22,9 +22,15 @@ static int null_load(const struct plan *plan, struct store *store, struct comm *
     return 0;
 }
 
+static int null_run_op(struct exec *exec, int op) {
+    (void)op;
+    exec->ops_run++;
+    return 0;
+}
+
 static int null_run(struct exec *exec, enum segment segment) {
     const struct plan *plan = exec->plan;
-    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) exec->ops_run++;
+    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) null_run_op(exec, i);
     return 0;
 }
 
@@ -55,8 +61,19 @@ static void null_unload(struct exec *exec) {
 }
 
 static void null_free_store(struct store *store) { store->count = 0; }
-static double null_peak_flops(void) { return 0; }
+static double null_ceiling(enum ceiling kind, double seconds) {
+    (void)kind, (void)seconds;
+    return 0;
+}
 
 const struct backend backend_null = {
-    "null", null_load, null_run, null_wait, null_copy, null_unload, null_free_store, null_peak_flops,
+    .name = "null",
+    .load = null_load,
+    .run = null_run,
+    .run_op = null_run_op,
+    .wait = null_wait,
+    .copy = null_copy,
+    .unload = null_unload,
+    .free_store = null_free_store,
+    .ceiling = null_ceiling,
 };

@@ -14,8 +14,10 @@ int cli_tokenize(int argc, char **argv);
 int cli_data(int argc, char **argv);
 int cli_data_make(int argc, char **argv); /* cli_data() hands on to these */
 int cli_data_show(int argc, char **argv);
+int cli_data_order(int argc, char **argv);
 int cli_ckpt(int argc, char **argv);
 int cli_plan(int argc, char **argv);
+int cli_bench(int argc, char **argv);
 
 /* "key=value" of --set. */
 int cli_set(struct config *config, const char *assignment);

@@ -6,12 +6,26 @@
 #include "base/check.h"
 #include "plan/rule.h"
 
+int64_t plan_op_flops(const struct plan *plan, const struct op *op) {
+    const struct op_rule *rule = op_rules[op->kind];
+    return rule->flops ? rule->flops(plan, op) : 0;
+}
+
+int64_t plan_op_bytes(const struct plan *plan, const struct op *op) {
+    const struct op_rule *rule = op_rules[op->kind];
+    int64_t bytes = 0;
+    if (rule->bytes) return rule->bytes(plan, op);
+    for (int k = 0; k < MAX_IN; k++)
+        if (op->in[k] != NONE) bytes += buf_bytes(&plan->bufs[op->in[k]]);
+    for (int k = 0; k < MAX_OUT; k++)
+        if (op->out[k] != NONE) bytes += buf_bytes(&plan->bufs[op->out[k]]) * (op->add >> k & 1 ? 2 : 1);
+    return bytes;
+}
+
 int64_t plan_flops(const struct plan *plan, enum segment segment) {
     int64_t flops = 0;
-    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
-        const struct op_rule *rule = op_rules[plan->ops[i].kind];
-        if (rule->flops) flops += rule->flops(plan, &plan->ops[i]);
-    }
+    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++)
+        flops += plan_op_flops(plan, &plan->ops[i]);
     return flops;
 }
 

@@ -25,6 +25,11 @@ static const char *const segment_names[SEG_COUNT] = {
 
 const char *segment_name(enum segment segment) { return segment_names[segment]; }
 
+enum segment plan_micro_segment(const struct plan *plan, int slot, int micro) {
+    if (slot == plan->slot_hi - 1 && micro == plan->micro_batches - 1) return SEG_MICRO_LAST;
+    return micro ? SEG_MICRO_NEXT : SEG_MICRO_FIRST;
+}
+
 int64_t buf_elems(const struct buf *buf) {
     int64_t elems = 1;
     for (int i = 0; i < buf->rank; i++) elems *= buf->dim[i];

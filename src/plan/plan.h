@@ -154,6 +154,8 @@ void plan_summary(const struct plan *plan, const struct config *config, FILE *ou
 int plan_json(const struct plan *plan, const struct config *config, FILE *out);
 
 /* Numbers of a plan. FLOPs: a multiply-add counts two. */
+int64_t plan_op_flops(const struct plan *plan, const struct op *op);
+int64_t plan_op_bytes(const struct plan *plan, const struct op *op); /* read and written, as if no cache kept anything */
 int64_t plan_flops(const struct plan *plan, enum segment segment);
 int64_t plan_step_flops(const struct plan *plan);  /* of this rank's share of a step */
 int64_t plan_wire_bytes(const struct plan *plan);  /* sent by this rank in one step */
@@ -165,6 +167,7 @@ int64_t buf_bytes(const struct buf *buf);
 int buf_root(const struct plan *plan, int buf, int64_t *offset); /* resolves aliases; *offset in bytes, may be NULL */
 int plan_find(const struct plan *plan, const char *name);        /* a buffer by name, or NONE */
 const char *segment_name(enum segment segment);
+enum segment plan_micro_segment(const struct plan *plan, int slot, int micro); /* what computes this micro-batch */
 
 /* For passes and builders. An op with every operand left out; append a buffer, an op. */
 struct op plan_new_op(enum op_kind kind);

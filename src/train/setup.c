@@ -143,7 +143,8 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
                    prefetch_open(&t->prefetch, &t->sampler, t->run.plan->slot_lo, t->run.plan->slot_hi, t->step)));
     TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
     TRY(comm_agree(comm, metrics_open(t)));
-    t->peak_flops = t->run.backend->peak_flops() * comm->size;
+    enum ceiling products = config->train.precision == PRECISION_FP64 ? CEILING_MATRIX_F64 : CEILING_MATRIX_F32;
+    t->peak_flops = t->run.backend->ceiling(products, 0) * comm->size;
     return 0;
 }
 

@@ -30,10 +30,8 @@ static int run_slot(struct trainer *t, int slot) {
     const struct plan *plan = t->run.plan;
     int last_slot = slot == plan->slot_hi - 1;
     tree_fold(plan->slots, plan->slot_lo, slot, &t->run.block.held, &t->run.block.fold);
-    for (int micro = 0; micro < plan->micro_batches; micro++) {
-        int last = last_slot && micro == plan->micro_batches - 1;
-        TRY(run_micro_batch(t, slot, micro, last ? SEG_MICRO_LAST : micro ? SEG_MICRO_NEXT : SEG_MICRO_FIRST));
-    }
+    for (int micro = 0; micro < plan->micro_batches; micro++)
+        TRY(run_micro_batch(t, slot, micro, plan_micro_segment(plan, slot, micro)));
     return last_slot ? 0 : t->run.backend->run(t->run.exec, SEG_FOLD);
 }
 

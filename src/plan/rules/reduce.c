@@ -14,7 +14,12 @@ static int64_t fold_flops(const struct plan *plan, const struct op *op) {
     return plan->flat_elems;
 }
 
-const struct op_rule rule_fold = {.shape = flat_shape, .flops = fold_flops};
+/* Counted for a leaf that takes up one held sum, the most frequent case: two sums read, one written. */
+static int64_t fold_bytes(const struct plan *plan, const struct op *op) {
+    return 3 * buf_bytes(&plan->bufs[op->out[0]]);
+}
+
+const struct op_rule rule_fold = {.shape = flat_shape, .flops = fold_flops, .bytes = fold_bytes};
 
 static int exchange_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     if (!in[0]) return fail(STATUS_USAGE, "needs the gradients");
@@ -44,7 +49,13 @@ static int64_t finish_flops(const struct plan *plan, const struct op *op) {
     return (op->attr.end - op->attr.begin) * tree_messages(plan->slots, plan->request.ranks, plan->request.rank);
 }
 
-const struct op_rule rule_tree_finish = {.shape = flat_shape, .flops = finish_flops};
+/* Every message and this rank's own sum are read, the result is written. */
+static int64_t finish_bytes(const struct plan *plan, const struct op *op) {
+    int64_t rows = tree_messages(plan->slots, plan->request.ranks, plan->request.rank) + 2;
+    return rows * (op->attr.end - op->attr.begin) * (int64_t)dtype_size(plan->bufs[op->out[0]].type);
+}
+
+const struct op_rule rule_tree_finish = {.shape = flat_shape, .flops = finish_flops, .bytes = finish_bytes};
 
 /* Sends its piece to every other rank. */
 static int64_t gather_wire(const struct plan *plan, const struct op *op) {

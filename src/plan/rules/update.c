@@ -33,4 +33,9 @@ static int adamw_shape(const struct op *op, const struct buf *const *in, struct 
 
 static int64_t adamw_flops(const struct plan *plan, const struct op *op) { return 15 * operand_elems(plan, op->in[0]); }
 
-const struct op_rule rule_adamw = {.shape = adamw_shape, .flops = adamw_flops};
+/* Parameters and both moments are read and written. */
+static int64_t adamw_bytes(const struct plan *plan, const struct op *op) {
+    return 7 * buf_bytes(&plan->bufs[op->in[0]]);
+}
+
+const struct op_rule rule_adamw = {.shape = adamw_shape, .flops = adamw_flops, .bytes = adamw_bytes};

@@ -1,0 +1,149 @@
+/* lockstep bench: the op lab; hands on to the cases and to comparisons. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "bench/lab_report.h"
+#include "build_info.h"
+#include "cli/cli.h"
+
+static const char usage[] =
+    "lockstep bench CONFIG.yaml [options]   where the time of one training step goes, op by op\n"
+    "lockstep bench --ops [options]         every kernel at GPT-2's shapes\n"
+    "\n"
+    "Both measure the machine's ceilings first (matrix products, copies of memory) and print Markdown.\n"
+    "\n"
+    "  --rounds N        rounds that count (default 5); one more warms up\n"
+    "  --json FILE       write the figures there as well\n"
+    "  --against FILE    show what an earlier --json FILE has beside\n"
+    "  --set KEY=VALUE   override a key of the config; may be given again\n"
+    "\n"
+    "Examples:\n"
+    "  OMP_NUM_THREADS=2 lockstep bench configs/gpt2-124m.yaml --set train.slots=1 --set train.seq_len=64\n"
+    "  lockstep bench --ops --json ops.json\n";
+
+enum { OPT_SET = 256, OPT_OPS, OPT_ROUNDS, OPT_JSON, OPT_AGAINST, OPT_HELP };
+
+static const struct option options[] = {
+    {"set", required_argument, NULL, OPT_SET},         {"ops", no_argument, NULL, OPT_OPS},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},   {"json", required_argument, NULL, OPT_JSON},
+    {"against", required_argument, NULL, OPT_AGAINST}, {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+enum { LABS = 3 };
+
+struct request {
+    struct config config;
+    int ops;
+    int64_t rounds;
+    const char *json, *against;
+};
+
+/* GPT-2's shapes, with everything on that has a kernel; all blocks are alike, so one is enough. */
+static int ops_config(struct config *config) {
+    static const char *const settings[][2] = {
+        {"model.layers", "1"},      {"model.width", "768"},   {"model.heads", "12"},       {"model.vocab", "50257"},
+        {"model.context", "1024"},  {"train.slots", "4"},     {"train.micro_batch", "4"},  {"name", "gpt2-shapes"},
+        {"train.seq_len", "1024"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        TRY(config_set(config, settings[i][0], settings[i][1], "bench --ops"));
+    return 0;
+}
+
+static int parse(int argc, char **argv, struct request *request) {
+    opterr = 0;
+    for (int pass = 0; pass < 2; pass++) { /* the file first, then what overrides it */
+        optind = 1;
+        for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+            if (c == '?') return cli_bad_option("bench", argv);
+            if (c == OPT_OPS) request->ops = 1;
+            if (c == OPT_JSON) request->json = optarg;
+            if (c == OPT_AGAINST) request->against = optarg;
+            if (c == OPT_ROUNDS) TRY(cli_whole("--rounds", optarg, 1, 1000, &request->rounds));
+            if (c == OPT_SET && pass) TRY(cli_set(&request->config, optarg));
+        }
+        if (optind != argc - !request->ops)
+            return fail(STATUS_USAGE, "lockstep bench: give one CONFIG.yaml, or --ops; see 'lockstep bench --help'");
+        if (!pass) TRY(request->ops ? ops_config(&request->config) : config_load(&request->config, argv[optind]));
+    }
+    return config_check(&request->config);
+}
+
+static int measure_ops(const struct request *request, const struct ceilings *ceilings, struct lab labs[LABS],
+                       int *count) {
+    struct config shorter = request->config;
+    shorter.train.seq_len = shorter.train.seq_len < 64 ? shorter.train.seq_len : 64;
+    const struct lab_request wanted[LABS] = {
+        {.name = "training, 64 tokens a sequence", .config = &shorter, .ranks = 2},
+        {.name = "training, long sequences", .config = &request->config, .ranks = 2},
+        {.name = "generation: a prompt and the last token of the context", .config = &request->config, .ranks = 1, .generate = 1},
+    };
+    for (*count = 0; *count < LABS; ++*count) {
+        struct lab_request one = wanted[*count];
+        one.rounds = (int)request->rounds;
+        fprintf(stderr, "bench: %s …\n", one.name);
+        int status = lab_measure(&one, ceilings, &labs[*count]);
+        if (status) lab_free(&labs[*count]);
+        TRY(status);
+    }
+    return 0;
+}
+
+static int measure(const struct request *request, const struct ceilings *ceilings, struct lab labs[LABS], int *count) {
+    if (request->ops) return measure_ops(request, ceilings, labs, count);
+    struct lab_request step = {
+        .name = request->config.name, .config = &request->config, .ranks = 1, .rounds = (int)request->rounds};
+    *count = 1;
+    return lab_measure(&step, ceilings, labs);
+}
+
+static int read_json(const char *path, cJSON **json) {
+    FILE *f = fopen(path, "rb");
+    char *text = NULL;
+    size_t size = 0;
+    if (!f) return fail(STATUS_USAGE, "--against: cannot read %s", path);
+    ssize_t length = getdelim(&text, &size, '\0', f);
+    fclose(f);
+    *json = length > 0 ? cJSON_Parse(text) : NULL;
+    free(text);
+    return *json ? 0 : fail(STATUS_BAD_DATA, "--against: %s is not what 'lockstep bench --json' writes", path);
+}
+
+static int write_json(const struct lab_page *page, const char *path) {
+    cJSON *json = lab_report_json(page);
+    char *text = cJSON_Print(json);
+    cJSON_Delete(json);
+    int status = text ? cli_write_file(path, text, (int64_t)strlen(text)) : fail(STATUS_FAILED, "out of memory");
+    cJSON_free(text);
+    return status;
+}
+
+static int run_lab(const struct request *request) {
+    struct lab labs[LABS] = {0};
+    struct ceilings ceilings;
+    struct machine machine;
+    cJSON *against = NULL;
+    int count = 0;
+    if (request->against) TRY(read_json(request->against, &against));
+    machine_read(&machine);
+    lab_ceilings(backend_choose(request->config.backend), &ceilings);
+    int status = measure(request, &ceilings, labs, &count);
+    const struct lab_page page = {&machine, BUILD_ID, &ceilings, labs, count, against};
+    if (!status) lab_report_print(&page, stdout);
+    if (!status && request->json) status = write_json(&page, request->json);
+    for (int i = 0; i < count; i++) lab_free(&labs[i]);
+    cJSON_Delete(against);
+    return status;
+}
+
+int cli_bench(int argc, char **argv) {
+    struct request request = {.rounds = 5};
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--help")) return fputs(usage, stdout) < 0;
+    config_defaults(&request.config);
+    TRY(parse(argc, argv, &request));
+    return run_lab(&request);
+}
