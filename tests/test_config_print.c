@@ -15,7 +15,7 @@ static const char others[] =
     "  weight_decay: 0.1, betas: [0.95, 0.99999999999999989], eps: 4.9406564584124654e-324,\n"
     "  clip: 1.7976931348623157e308, loss_clamp: off, seed: 4294967295, precision: fp64, recompute: none,\n"
     "  eval_every: 9007199254740991, eval_batches: 1},\n"
-    "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, keep: 2147483647},\n"
+    "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, keep: 2147483647, last: false},\n"
     "guard: {max_skipped: 0}}\n";
 
 static void copy_field(const struct schema_key *key, struct config *to, const struct config *from) {
@@ -27,8 +27,9 @@ static void round_trip(const struct config *config) {
     char *text = printed(config);
     struct config back;
     load_well(&back, text);
-    for (int i = 0; i < schema_count; i++)
-        if (!same_bits(&schema[i], config, &back)) fail_msg("%s is read back otherwise:\n%s", schema[i].name, text);
+    for (int i = 0; i < config_schema.count; i++)
+        if (!same_bits(&config_schema.keys[i], config, &back))
+            fail_msg("%s is read back otherwise:\n%s", config_schema.keys[i].name, text);
     free(text);
 }
 
@@ -39,8 +40,8 @@ static void round_trip_of_every_key(void **state) {
     round_trip(&defaults);
     load_well(&config, others);
     round_trip(&config);
-    for (int i = 0; i < schema_count; i++) { /* each alone, so that no value leans on another */
-        const struct schema_key *key = &schema[i];
+    for (int i = 0; i < config_schema.count; i++) { /* each alone, so that no value leans on another */
+        const struct schema_key *key = &config_schema.keys[i];
         int has_another = key->names ? key->names[1] != NULL : key->low != key->high;
         if (same_bits(key, &config, &defaults) == has_another) fail_msg("give %s another value above", key->name);
         struct config one = defaults;
@@ -129,7 +130,7 @@ static void printed_text(void **state) {
 static enum key_class expected_class(const char *key) {
     static const char *const run[] = {
         "name",      "runs_dir",       "backend",    "train.steps", "train.eval_every", "train.eval_batches",
-        "dist.zero", "dist.bucket_mb", "ckpt.every", "ckpt.keep",   "guard.max_skipped"};
+        "dist.zero", "dist.bucket_mb", "ckpt.every", "ckpt.keep",   "ckpt.last",        "guard.max_skipped"};
     for (size_t i = 0; i < LENGTH(run); i++)
         if (strcmp(run[i], key) == 0) return CLASS_RUN;
     int architecture = strncmp(key, "model.", 6) == 0 && strcmp(key, "model.attention") != 0 &&
@@ -143,8 +144,8 @@ static void comparisons(void **state) {
     config_defaults(&a);
     struct config other;
     load_well(&other, others);
-    for (int i = 0; i < schema_count; i++) {
-        const struct schema_key *key = &schema[i];
+    for (int i = 0; i < config_schema.count; i++) {
+        const struct schema_key *key = &config_schema.keys[i];
         enum key_class class = expected_class(key->name);
         assert_int_equal(key->class, class);
         b = a;
@@ -191,17 +192,17 @@ static void comparison_longer_than_a_message(void **state) {
 static void help_tells_everything(void **state) {
     (void)state;
     char *text = printed(NULL);
-    for (int i = 0; i < schema_count; i++) {
+    for (int i = 0; i < config_schema.count; i++) {
         char start[SCHEMA_NAME + 2], about[SCHEMA_RANGE], line[1024];
-        snprintf(start, sizeof start, "\n%s ", schema[i].name);
+        snprintf(start, sizeof start, "\n%s ", config_schema.keys[i].name);
         const char *found = strstr(text, start);
-        if (!found) fail_msg("%s is not in the help", schema[i].name);
+        if (!found) fail_msg("%s is not in the help", config_schema.keys[i].name);
         snprintf(line, sizeof line, "%.*s", (int)strcspn(found + 1, "\n"), found + 1);
-        schema_describe(&schema[i], about);
+        schema_describe(&config_schema.keys[i], about);
         assert_non_null(strstr(line, about));
-        assert_non_null(strstr(line, schema[i].help));
-        assert_non_null(strstr(line, schema[i].initial));
-        assert_int_equal(strstr(line, "[architecture]") != NULL, schema[i].class == CLASS_ARCHITECTURE);
+        assert_non_null(strstr(line, config_schema.keys[i].help));
+        assert_non_null(strstr(line, config_schema.keys[i].initial));
+        assert_int_equal(strstr(line, "[architecture]") != NULL, config_schema.keys[i].class == CLASS_ARCHITECTURE);
     }
     static const char *const parts[] = {"a whole number, 1 to 1000 ", "a rising pair of numbers, or off ",
                                         "\n\ndata.train "};

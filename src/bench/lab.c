@@ -12,8 +12,7 @@
 #include "run/run.h"
 
 void lab_ceilings(const struct backend *backend, struct ceilings *ceilings) {
-    for (int kind = 0; kind < CEILING_COUNT; kind++)
-        ceilings->rate[kind] = backend->ceiling((enum ceiling)kind, 0.5);
+    for (int kind = 0; kind < CEILING_COUNT; kind++) ceilings->rate[kind] = backend->ceiling((enum ceiling)kind, 0.5);
 }
 
 /* What is measured: a loaded plan, and what its ops took. */
@@ -171,8 +170,7 @@ static void make_rows(const struct bench *b, const struct ceilings *ceilings, st
         row->flops += flops * b->times[i];
         row->bytes += bytes * b->times[i];
         row->floor_s += floor_of(ceilings, is_double, flops, bytes) * b->times[i];
-        for (int r = 0; r < rounds; r++)
-            row_s[(row - lab->rows) * rounds + r] += b->op_s[(int64_t)r * plan->n_ops + i];
+        for (int r = 0; r < rounds; r++) row_s[(row - lab->rows) * rounds + r] += b->op_s[(int64_t)r * plan->n_ops + i];
     }
     for (int i = 0; i < lab->count; i++) {
         struct lab_row *row = &lab->rows[i];

@@ -38,15 +38,15 @@ static void print_row(const struct lab_page *page, const struct lab *lab, const 
 static void print_lab(const struct lab_page *page, const struct lab *lab, FILE *out) {
     double matrix = page->ceilings->rate[CEILING_MATRIX_F32];
     fprintf(out, "\n## %s\n\n", lab->name);
-    fprintf(out, "%.4f s (%.4f to %.4f, %d rounds) for %.1f GFLOP: %.1f GFLOP/s", lab->step_s.median,
-            lab->step_s.least, lab->step_s.most, lab->rounds, 1e-9 * lab->flops,
-            1e-9 * lab->flops / lab->step_s.median);
+    fprintf(out, "%.4f s (%.4f to %.4f, %d rounds) for %.1f GFLOP: %.1f GFLOP/s", lab->step_s.median, lab->step_s.least,
+            lab->step_s.most, lab->rounds, 1e-9 * lab->flops, 1e-9 * lab->flops / lab->step_s.median);
     if (matrix > 0)
         fprintf(out, ". At the ceiling of fp32 products all that work takes %.4f s: %.2f times as long. ",
                 lab->flops / matrix, lab->step_s.median * matrix / lab->flops);
     fprintf(out, "The ops' own floors add up to %.4f s.\n\n", lab->floor_s);
-    fprintf(out, "| op | first operands | times | ms | spread | %% of all | GFLOP/s | GB/s | %% of ceiling | ms above "
-                 "it |%s\n|---|---|---|---|---|---|---|---|---|---|%s\n",
+    fprintf(out,
+            "| op | first operands | times | ms | spread | %% of all | GFLOP/s | GB/s | %% of ceiling | ms above "
+            "it |%s\n|---|---|---|---|---|---|---|---|---|---|%s\n",
             page->against ? " ms earlier | times faster |" : "", page->against ? "---|---|" : "");
     for (int i = 0; i < lab->count; i++) print_row(page, lab, &lab->rows[i], out);
 }
@@ -58,13 +58,15 @@ void lab_report_print(const struct lab_page *page, FILE *out) {
     machine_date(date);
     fprintf(out, "%s, %d cores, %d threads, %.0f GiB, %s; Lockstep %s; %s\n\n", m->processor, m->cores, m->threads,
             m->memory_gib, m->system, page->build, date);
-    fprintf(out, "| ceiling | best seen |\n|---|---|\n| matrix product, fp32 | %.1f GFLOP/s |\n| matrix product, fp64 | "
-                 "%.1f GFLOP/s |\n| memory copy, read and written | %.1f GB/s |\n",
+    fprintf(out,
+            "| ceiling | best seen |\n|---|---|\n| matrix product, fp32 | %.1f GFLOP/s |\n| matrix product, fp64 | "
+            "%.1f GFLOP/s |\n| memory copy, read and written | %.1f GB/s |\n",
             1e-9 * rate[CEILING_MATRIX_F32], 1e-9 * rate[CEILING_MATRIX_F64], 1e-9 * rate[CEILING_COPY]);
     for (int i = 0; i < page->count; i++) print_lab(page, &page->labs[i], out);
-    fprintf(out, "\nThe ceiling of an op is the slower of its arithmetic at the rate of matrix products and its traffic at "
-                 "the rate of copies; what fits into a cache can be above it. Medians of rounds; each op is timed where "
-                 "it stands in the step.\n");
+    fprintf(out,
+            "\nThe ceiling of an op is the slower of its arithmetic at the rate of matrix products and its traffic at "
+            "the rate of copies; what fits into a cache can be above it. Medians of rounds; each op is timed where "
+            "it stands in the step.\n");
 }
 
 static cJSON *row_json(const struct lab_row *row) {

@@ -26,9 +26,12 @@ static const char usage[] =
 enum { OPT_SET = 256, OPT_OPS, OPT_ROUNDS, OPT_JSON, OPT_AGAINST, OPT_HELP };
 
 static const struct option options[] = {
-    {"set", required_argument, NULL, OPT_SET},         {"ops", no_argument, NULL, OPT_OPS},
-    {"rounds", required_argument, NULL, OPT_ROUNDS},   {"json", required_argument, NULL, OPT_JSON},
-    {"against", required_argument, NULL, OPT_AGAINST}, {"help", no_argument, NULL, OPT_HELP},
+    {"set", required_argument, NULL, OPT_SET},
+    {"ops", no_argument, NULL, OPT_OPS},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
+    {"json", required_argument, NULL, OPT_JSON},
+    {"against", required_argument, NULL, OPT_AGAINST},
+    {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 
@@ -44,9 +47,9 @@ struct request {
 /* GPT-2's shapes, with everything on that has a kernel; all blocks are alike, so one is enough. */
 static int ops_config(struct config *config) {
     static const char *const settings[][2] = {
-        {"model.layers", "1"},      {"model.width", "768"},   {"model.heads", "12"},       {"model.vocab", "50257"},
-        {"model.context", "1024"},  {"train.slots", "4"},     {"train.micro_batch", "4"},  {"name", "gpt2-shapes"},
-        {"train.seq_len", "1024"},
+        {"model.layers", "1"},      {"model.width", "768"},    {"model.heads", "12"},
+        {"model.vocab", "50257"},   {"model.context", "1024"}, {"train.slots", "4"},
+        {"train.micro_batch", "4"}, {"name", "gpt2-shapes"},   {"train.seq_len", "1024"},
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         TRY(config_set(config, settings[i][0], settings[i][1], "bench --ops"));
@@ -79,7 +82,10 @@ static int measure_ops(const struct request *request, const struct ceilings *cei
     const struct lab_request wanted[LABS] = {
         {.name = "training, 64 tokens a sequence", .config = &shorter, .ranks = 2},
         {.name = "training, long sequences", .config = &request->config, .ranks = 2},
-        {.name = "generation: a prompt and the last token of the context", .config = &request->config, .ranks = 1, .generate = 1},
+        {.name = "generation: a prompt and the last token of the context",
+         .config = &request->config,
+         .ranks = 1,
+         .generate = 1},
     };
     for (*count = 0; *count < LABS; ++*count) {
         struct lab_request one = wanted[*count];

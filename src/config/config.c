@@ -6,90 +6,14 @@
 #include "base/check.h"
 #include "config/schema.h"
 
-const struct schema_key *schema_find(const char *name) {
-    for (int i = 0; i < schema_count; i++)
-        if (strcmp(schema[i].name, name) == 0) return &schema[i];
-    return NULL;
-}
-
-static const struct schema_key *first_of_section(const char *name) {
-    size_t length = strlen(name);
-    for (int i = 0; i < schema_count; i++)
-        if (strncmp(schema[i].name, name, length) == 0 && schema[i].name[length] == '.') return &schema[i];
-    return NULL;
-}
-
-int schema_is_section(const char *name) { return first_of_section(name) != NULL; }
-
-/* Levenshtein distance: letters to put in, take out or replace. Both texts are shorter than SCHEMA_NAME. */
-static int edit_distance(const char *a, const char *b) {
-    int row[SCHEMA_NAME], columns = (int)strlen(b);
-    for (int j = 0; j <= columns; j++) row[j] = j;
-    for (int i = 0; a[i]; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int j = 0; j < columns; j++) {
-            int best = diagonal + (a[i] != b[j]);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j + 1] + 1 < best) best = row[j + 1] + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = best;
-        }
-    }
-    return row[columns];
-}
-
-static const char *last_part(const char *name) {
-    const char *dot = strrchr(name, '.');
-    return dot ? dot + 1 : name;
-}
-
-/* How far `written` is from a key. Sections left out cost 1 in all, wrong ones 2, whatever their letters. */
-static int key_distance(const char *written, const char *name) {
-    int best = edit_distance(written, name);
-    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
-        int distance = edit_distance(written, dot + 1) + 1;
-        if (distance < best) best = distance;
-    }
-    int distance = edit_distance(last_part(written), last_part(name)) + 2;
-    return distance < best ? distance : best;
-}
-
-/* The nearest key, or NULL where none is near enough to be what was meant. */
-static const char *nearest_key(const char *written) {
-    size_t length = strlen(written);
-    if (length >= SCHEMA_NAME) return NULL;
-    int best = (int)length / 4 + 3; /* one more than what is near enough */
-    const char *nearest = NULL;
-    for (int i = 0; i < schema_count; i++) {
-        int distance = key_distance(written, schema[i].name);
-        if (distance < best) {
-            best = distance;
-            nearest = schema[i].name;
-        }
-    }
-    return nearest;
-}
-
-int schema_lookup(const char *name, const struct schema_key **key) {
-    *key = schema_find(name);
-    if (*key) return 0;
-    const struct schema_key *inside = first_of_section(name);
-    if (inside) return fail(STATUS_USAGE, "'%s' is a section: set its keys, such as '%s'", name, inside->name);
-    const char *nearest = nearest_key(name);
-    if (nearest) return fail(STATUS_USAGE, "unknown key '%s'; did you mean '%s'?", name, nearest);
-    return fail(STATUS_USAGE, "unknown key '%s'; `lockstep train --help-config` prints all keys", name);
-}
-
 void config_defaults(struct config *config) {
     memset(config, 0, sizeof *config); /* padding too, so that equal configs are equal bytes */
-    for (int i = 0; i < schema_count; i++)
-        (void)schema_read(&schema[i], schema[i].initial, config); /* tested: all fit */
+    schema_defaults(&config_schema, config);
 }
 
 int config_set(struct config *config, const char *key, const char *value, const char *where) {
     const struct schema_key *found;
-    int status = schema_lookup(key, &found);
+    int status = schema_lookup(&config_schema, key, &found);
     if (!status) status = schema_read(found, value, config);
     return status ? fail_within(status, "%s: ", where) : 0;
 }
@@ -104,9 +28,9 @@ static int check_heads(const struct config_model *model) {
     if (width % heads == 0) return 0;
     int64_t below = heads < width ? heads : width, above = heads + 1;
     while (width % below) below--;
-    while (above <= schema_find("model.heads")->high && width % above) above++;
+    while (above <= schema_find(&config_schema, "model.heads")->high && width % above) above++;
     char text[64];
-    if (above <= schema_find("model.heads")->high)
+    if (above <= schema_find(&config_schema, "model.heads")->high)
         snprintf(text, sizeof text, "%" PRId64 " or %" PRId64 " do", below, above);
     else
         snprintf(text, sizeof text, "%" PRId64 " does", below);
@@ -160,12 +84,12 @@ static int print_sections(const char *previous, const char *name, FILE *out) {
 
 void config_print(const struct config *config, FILE *out) {
     const char *previous = "";
-    for (int i = 0; i < schema_count; i++) {
+    for (int i = 0; i < config_schema.count; i++) {
         char value[SCHEMA_VALUE];
-        schema_write(&schema[i], config, value);
-        int depth = print_sections(previous, schema[i].name, out);
-        fprintf(out, "%*s%s: %s\n", 2 * depth, "", last_part(schema[i].name), value);
-        previous = schema[i].name;
+        schema_write(&config_schema.keys[i], config, value);
+        int depth = print_sections(previous, config_schema.keys[i].name, out);
+        fprintf(out, "%*s%s: %s\n", 2 * depth, "", schema_last_part(config_schema.keys[i].name), value);
+        previous = config_schema.keys[i].name;
     }
 }
 
@@ -177,18 +101,18 @@ static int longer(int length, const char *text) {
 void config_help(FILE *out) {
     char about[SCHEMA_RANGE];
     int name_width = 0, about_width = 0, initial_width = (int)strlen("default");
-    for (int i = 0; i < schema_count; i++) {
-        schema_describe(&schema[i], about);
-        name_width = longer(name_width, schema[i].name);
+    for (int i = 0; i < config_schema.count; i++) {
+        schema_describe(&config_schema.keys[i], about);
+        name_width = longer(name_width, config_schema.keys[i].name);
         about_width = longer(about_width, about);
-        initial_width = longer(initial_width, schema[i].initial);
+        initial_width = longer(initial_width, config_schema.keys[i].initial);
     }
     fprintf(out, "%-*s  %-*s  %-*s  %s\n", name_width, "key", about_width, "value", initial_width, "default",
             "meaning");
-    for (int i = 0; i < schema_count; i++) {
-        const struct schema_key *key = &schema[i];
-        size_t section = (size_t)(last_part(key->name) - key->name);
-        if (i == 0 || section != (size_t)(last_part(key[-1].name) - key[-1].name) ||
+    for (int i = 0; i < config_schema.count; i++) {
+        const struct schema_key *key = &config_schema.keys[i];
+        size_t section = (size_t)(schema_last_part(key->name) - key->name);
+        if (i == 0 || section != (size_t)(schema_last_part(key[-1].name) - key[-1].name) ||
             strncmp(key->name, key[-1].name, section) != 0)
             fputc('\n', out);
         schema_describe(key, about);
@@ -207,14 +131,14 @@ static int compare(enum key_class last, const struct config *a, const char *left
     char lines[1900] = "";
     size_t used = 0;
     int left_out = 0;
-    for (int i = 0; i < schema_count; i++) {
+    for (int i = 0; i < config_schema.count; i++) {
         char value_a[SCHEMA_VALUE], value_b[SCHEMA_VALUE];
-        schema_write(&schema[i], &full_a, value_a);
-        schema_write(&schema[i], &full_b, value_b);
-        if (schema[i].class > last || strcmp(value_a, value_b) == 0) continue;
+        schema_write(&config_schema.keys[i], &full_a, value_a);
+        schema_write(&config_schema.keys[i], &full_b, value_b);
+        if (config_schema.keys[i].class > last || strcmp(value_a, value_b) == 0) continue;
         size_t room = sizeof lines - used;
-        int length = snprintf(lines + used, room, "%s%s: %s (%s) but %s (%s)", used ? "\n" : "", schema[i].name,
-                              value_a, left, value_b, right);
+        int length = snprintf(lines + used, room, "%s%s: %s (%s) but %s (%s)", used ? "\n" : "",
+                              config_schema.keys[i].name, value_a, left, value_b, right);
         if (length >= 0 && (size_t)length < room) {
             used += (size_t)length;
         } else {
@@ -235,3 +159,9 @@ int config_same_architecture(const struct config *a, const char *left, const str
 int config_same_training(const struct config *a, const char *left, const struct config *b, const char *right) {
     return compare(CLASS_TRAINING, a, left, b, right);
 }
+
+int config_load_text(struct config *config, const char *text, size_t length, const char *name) {
+    return schema_load_text(&config_schema, config, text, length, name);
+}
+
+int config_load(struct config *config, const char *path) { return schema_load(&config_schema, config, path); }

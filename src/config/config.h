@@ -60,6 +60,7 @@ struct config {
     } dist;
     struct config_ckpt {
         int64_t every, keep;
+        int last;
     } ckpt;
     struct config_guard {
         int64_t max_skipped;

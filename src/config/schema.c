@@ -11,148 +11,6 @@
 #include "base/check.h"
 #include "base/utf8.h"
 
-/* Whole numbers stay exact in JSON (metrics, manifests), whose numbers are doubles. */
-#define WHOLE_MAX 9007199254740991.0 /* 2^53 - 1 */
-#define NO_LIMIT  DBL_MAX
-/* A step is 32 bits of the key of every random draw. */
-#define STEP_MAX 4294967295.0
-
-static const char *const boolean_names[] = {"false", "true", NULL};
-static const char *const backend_names[] = {
-    [BACKEND_AUTO] = "auto", [BACKEND_CPU] = "cpu", [BACKEND_NULL] = "null", NULL};
-static const char *const mixer_names[] = {[MIXER_ATTENTION] = "attention", NULL};
-static const char *const ffn_names[] = {[FFN_GELU] = "gelu", NULL};
-static const char *const norm_names[] = {[NORM_LAYERNORM] = "layernorm", NULL};
-static const char *const norm_place_names[] = {[NORM_PRE] = "pre", NULL};
-static const char *const position_names[] = {[POSITION_LEARNED] = "learned", NULL};
-static const char *const attention_names[] = {[ATTENTION_FLASH] = "flash", NULL};
-static const char *const documents_names[] = {
-    [DOCUMENTS_JOINED] = "joined", [DOCUMENTS_APART] = "apart", [DOCUMENTS_PACKED] = "packed", NULL};
-static const char *const schedule_names[] = {[SCHEDULE_COSINE] = "cosine",
-                                             [SCHEDULE_LINEAR] = "linear",
-                                             [SCHEDULE_CONSTANT] = "constant",
-                                             [SCHEDULE_WSD] = "wsd",
-                                             NULL};
-static const char *const precision_names[] = {[PRECISION_FP32] = "fp32", [PRECISION_FP64] = "fp64", NULL};
-static const char *const recompute_names[] = {[RECOMPUTE_NONE] = "none", NULL};
-static const char *const reduce_names[] = {[REDUCE_TREE] = "tree", NULL};
-static const char *const wire_names[] = {[WIRE_FP32] = "fp32", NULL};
-
-#define AT(field) offsetof(struct config, field)
-
-const struct schema_key schema[] = {
-    {"name", VALUE_TEXT, AT(name), "run", CLASS_RUN, "the run's folder in runs_dir", .low = 1, .high = CONFIG_TEXT - 1},
-    {"runs_dir", VALUE_TEXT, AT(runs_dir), "runs", CLASS_RUN, "where runs are kept", .low = 1, .high = CONFIG_TEXT - 1},
-    {"backend", VALUE_NAME, AT(backend), "auto", CLASS_RUN, "what computes", .names = backend_names},
-
-    {"model.mixer", VALUE_NAME, AT(model.mixer), "attention", CLASS_ARCHITECTURE, "token mixer of every block",
-     .names = mixer_names},
-    {"model.ffn", VALUE_NAME, AT(model.ffn), "gelu", CLASS_ARCHITECTURE, "channel mixer of every block",
-     .names = ffn_names},
-    {"model.norm", VALUE_NAME, AT(model.norm), "layernorm", CLASS_ARCHITECTURE, "normalization", .names = norm_names},
-    {"model.norm_place", VALUE_NAME, AT(model.norm_place), "pre", CLASS_ARCHITECTURE,
-     "where a block normalizes: pre is before each mixer", .names = norm_place_names},
-    {"model.position", VALUE_NAME, AT(model.position), "learned", CLASS_ARCHITECTURE, "how a token's place is told",
-     .names = position_names},
-    {"model.layers", VALUE_WHOLE, AT(model.layers), "4", CLASS_ARCHITECTURE, "blocks", .low = 1, .high = 1000},
-    {"model.width", VALUE_WHOLE, AT(model.width), "128", CLASS_ARCHITECTURE, "channels between blocks", .low = 1,
-     .high = 65536},
-    {"model.heads", VALUE_WHOLE, AT(model.heads), "4", CLASS_ARCHITECTURE, "attention heads; must divide model.width",
-     .low = 1, .high = 1024},
-    {"model.hidden", VALUE_WHOLE, AT(model.hidden), "0", CLASS_ARCHITECTURE,
-     "channels inside the channel mixer; 0: four times model.width", .low = 0, .high = 1048576},
-    {"model.vocab", VALUE_WHOLE, AT(model.vocab), "256", CLASS_ARCHITECTURE, "different tokens", .low = 2,
-     .high = 1000000},
-    {"model.context", VALUE_WHOLE, AT(model.context), "64", CLASS_ARCHITECTURE, "tokens that one position can look at",
-     .low = 1, .high = 1048576},
-    {"model.tie", VALUE_BOOLEAN, AT(model.tie), "true", CLASS_ARCHITECTURE, "one matrix embeds tokens and makes logits",
-     .names = boolean_names},
-    {"model.bias", VALUE_BOOLEAN, AT(model.bias), "true", CLASS_ARCHITECTURE, "linear layers and norms have biases",
-     .names = boolean_names},
-    /* Not architecture: implementations of attention share their parameters and differ in rounding alone. */
-    {"model.attention", VALUE_NAME, AT(model.attention), "flash", CLASS_TRAINING, "how attention is computed",
-     .names = attention_names},
-    {"model.dropout.attention", VALUE_REAL, AT(model.dropout.attention), "0.1", CLASS_TRAINING,
-     "chance to drop an attention weight", .low = 0, .high = 1, .below_high = 1},
-    {"model.dropout.residual", VALUE_REAL, AT(model.dropout.residual), "0.1", CLASS_TRAINING,
-     "chance to drop what a mixer adds to a channel", .low = 0, .high = 1, .below_high = 1},
-    {"model.dropout.embedding", VALUE_REAL, AT(model.dropout.embedding), "0.1", CLASS_TRAINING,
-     "chance to drop a channel of an embedded token", .low = 0, .high = 1, .below_high = 1},
-
-    {"data.train", VALUE_LIST, AT(data.train), "stories", CLASS_TRAINING,
-     "text or token files: a file, a folder, the built-in corpus (stories or stories:BYTES:SEED), or a list of these, "
-     "each with a weight before it if you like: \"0.7 books, 0.3 web\"",
-     .low = 1, .high = CONFIG_LIST - 1},
-    {"data.val", VALUE_TEXT, AT(data.val), "0.1", CLASS_TRAINING,
-     "a file, a folder, a fraction of data.train, or \"\" for none; stories hold out another seed", .low = 0,
-     .high = CONFIG_TEXT - 1},
-    {"data.tokenizer", VALUE_TEXT, AT(data.tokenizer), "auto", CLASS_TRAINING,
-     "how text becomes tokens: bytes, a tokenizer file or folder, or auto (tokenizer.json beside the token files; else "
-     "bytes)",
-     .low = 1, .high = CONFIG_TEXT - 1},
-    {"data.documents", VALUE_NAME, AT(data.documents), "joined", CLASS_TRAINING,
-     "documents in one sequence: joined see each other, apart do not, packed are whole as well (for fine-tuning)",
-     .names = documents_names},
-
-    /* Not a matter of training: a run may be made longer, although that stretches the schedule. */
-    {"train.steps", VALUE_WHOLE, AT(train.steps), "2000", CLASS_RUN, "steps in all", .low = 0, .high = STEP_MAX},
-    {"train.slots", VALUE_WHOLE, AT(train.slots), "8", CLASS_TRAINING, "leaves of a step's sum: the most ranks",
-     .low = 1, .high = 65536},
-    {"train.micro_batch", VALUE_WHOLE, AT(train.micro_batch), "3", CLASS_TRAINING, "sequences computed at once",
-     .low = 1, .high = 65536},
-    {"train.micro_batches_per_slot", VALUE_WHOLE, AT(train.micro_batches_per_slot), "1", CLASS_TRAINING,
-     "micro-batches accumulated in a slot", .low = 1, .high = 65536},
-    {"train.seq_len", VALUE_WHOLE, AT(train.seq_len), "0", CLASS_TRAINING,
-     "tokens a training sequence; 0: model.context", .low = 0, .high = 1048576},
-    {"train.lr", VALUE_REAL, AT(train.lr), "0.001", CLASS_TRAINING, "highest learning rate", .low = 0, .high = 10,
-     .above_low = 1},
-    {"train.min_lr_ratio", VALUE_REAL, AT(train.min_lr_ratio), "0.1", CLASS_TRAINING,
-     "last learning rate as a part of the highest", .low = 0, .high = 1},
-    {"train.schedule", VALUE_NAME, AT(train.schedule), "cosine", CLASS_TRAINING, "learning rate after the warmup",
-     .names = schedule_names},
-    {"train.warmup", VALUE_WHOLE, AT(train.warmup), "100", CLASS_TRAINING, "steps in which the learning rate rises",
-     .low = 0, .high = STEP_MAX},
-    {"train.weight_decay", VALUE_REAL, AT(train.weight_decay), "0.01", CLASS_TRAINING, "AdamW: weight decay", .low = 0,
-     .high = 1},
-    {"train.betas", VALUE_PAIR, AT(train.betas), "[0.9, 0.999]", CLASS_TRAINING, "AdamW: decay of both moments",
-     .low = 0, .high = 1, .below_high = 1},
-    {"train.eps", VALUE_REAL, AT(train.eps), "1e-08", CLASS_TRAINING, "AdamW: added to the divisor", .low = 0,
-     .high = NO_LIMIT, .above_low = 1},
-    {"train.clip", VALUE_REAL, AT(train.clip), "1", CLASS_TRAINING, "largest norm of the gradient; 0: off", .low = 0,
-     .high = NO_LIMIT},
-    {"train.loss_clamp", VALUE_INTERVAL, AT(train.loss_clamp), "[0, 20]", CLASS_TRAINING,
-     "a slot whose loss is outside adds no gradient", .low = -NO_LIMIT, .high = NO_LIMIT},
-    {"train.seed", VALUE_WHOLE, AT(train.seed), "1337", CLASS_TRAINING, "of everything random", .low = 0,
-     .high = 4294967295.0},
-    {"train.precision", VALUE_NAME, AT(train.precision), "fp32", CLASS_TRAINING, "type of parameters and values",
-     .names = precision_names},
-    {"train.recompute", VALUE_NAME, AT(train.recompute), "none", CLASS_TRAINING,
-     "what the backward pass computes again to save memory", .names = recompute_names},
-    {"train.eval_every", VALUE_WHOLE, AT(train.eval_every), "250", CLASS_RUN, "steps between evaluations; 0: never",
-     .low = 0, .high = WHOLE_MAX},
-    {"train.eval_batches", VALUE_WHOLE, AT(train.eval_batches), "20", CLASS_RUN,
-     "micro-batches of an evaluation; 0: all that the text gives", .low = 0, .high = WHOLE_MAX},
-
-    {"dist.zero", VALUE_WHOLE, AT(dist.zero), "0", CLASS_RUN, "ZeRO stage: what ranks shard (0: nothing)", .low = 0,
-     .high = 0},
-    {"dist.reduce", VALUE_NAME, AT(dist.reduce), "tree", CLASS_TRAINING, "how gradients are added over ranks",
-     .names = reduce_names},
-    {"dist.bucket_mb", VALUE_REAL, AT(dist.bucket_mb), "25", CLASS_RUN, "MiB of gradients sent at once", .low = 0,
-     .high = 1024, .above_low = 1},
-    {"dist.wire", VALUE_NAME, AT(dist.wire), "fp32", CLASS_TRAINING, "type of gradients on the network",
-     .names = wire_names},
-
-    {"ckpt.every", VALUE_WHOLE, AT(ckpt.every), "500", CLASS_RUN, "steps between checkpoints; 0: only at the end",
-     .low = 0, .high = WHOLE_MAX},
-    {"ckpt.keep", VALUE_WHOLE, AT(ckpt.keep), "3", CLASS_RUN, "newest checkpoints kept; 0: all", .low = 0,
-     .high = INT32_MAX},
-
-    {"guard.max_skipped", VALUE_WHOLE, AT(guard.max_skipped), "10", CLASS_RUN,
-     "skipped steps in a row that a run bears; one more ends it", .low = 0, .high = WHOLE_MAX},
-};
-const int schema_count = sizeof schema / sizeof schema[0];
-_Static_assert(sizeof schema / sizeof schema[0] <= SCHEMA_MAX_KEYS, "raise SCHEMA_MAX_KEYS");
-
 /* Decimal only: strtod() would take hexadecimal, "inf" and "nan" too. A number too large for a double becomes infinite,
  * which is out of every range. */
 int schema_is_number(const char *text, double *value) {
@@ -163,7 +21,7 @@ int schema_is_number(const char *text, double *value) {
 }
 
 /* Decimal digits, or a number with an exponent that comes out whole (1e6). No leading zeros: to C and YAML 1.1 they say
- * octal. Numbers beyond WHOLE_MAX become the ends of int64_t, which are out of every range. */
+ * octal. Numbers beyond SCHEMA_WHOLE_MAX become the ends of int64_t, which are out of every range. */
 static int parse_whole(const char *text, int64_t *value) {
     const char *digits = text + (*text == '-' || *text == '+');
     if (!isdigit((unsigned char)*digits)) return 0;
@@ -173,11 +31,11 @@ static int parse_whole(const char *text, int64_t *value) {
     }
     double real;
     if (!strpbrk(text, "eE") || !schema_is_number(text, &real)) return 0;
-    if (real < -WHOLE_MAX || real > WHOLE_MAX)
+    if (real < -SCHEMA_WHOLE_MAX || real > SCHEMA_WHOLE_MAX)
         *value = real < 0 ? INT64_MIN : INT64_MAX;
     else
         *value = (int64_t)real;
-    return real < -WHOLE_MAX || real > WHOLE_MAX || (double)*value == real;
+    return real < -SCHEMA_WHOLE_MAX || real > SCHEMA_WHOLE_MAX || (double)*value == real;
 }
 
 /* The code point at *text, which moves behind it; 0 if the bytes are not UTF-8 or the text is at its end. */
@@ -201,7 +59,7 @@ static int read_text(const struct schema_key *key, const char *text, char *field
         if (!next_code_point(&at)) return fail(STATUS_USAGE, "%s: '%s' is not valid UTF-8", key->name, text);
     char copy[CONFIG_LIST] = {0};
     memcpy(copy, text, length);
-    memcpy(field, copy, key->type == VALUE_LIST ? CONFIG_LIST : CONFIG_TEXT);
+    memcpy(field, copy, key->type == VALUE_TEXT ? CONFIG_TEXT : CONFIG_LIST);
     return 0;
 }
 
@@ -241,7 +99,7 @@ static int read_boolean(const struct schema_key *key, const char *text, int *fie
 
 /* A limit of a range; the largest whole number is 2^53 - 1 to everyone who knows it. */
 static void write_limit(double limit, char out[32]) {
-    if (limit == WHOLE_MAX)
+    if (limit == SCHEMA_WHOLE_MAX)
         snprintf(out, 32, "2^53 - 1");
     else
         snprintf(out, 32, "%.10g", limit);
@@ -251,9 +109,9 @@ static void write_range(const struct schema_key *key, char *out, size_t size) {
     char low[32], high[32];
     write_limit(key->low, low);
     write_limit(key->high, high);
-    if (key->low == -NO_LIMIT && key->high == NO_LIMIT)
+    if (key->low == -SCHEMA_NO_LIMIT && key->high == SCHEMA_NO_LIMIT)
         snprintf(out, size, "finite");
-    else if (key->high == NO_LIMIT)
+    else if (key->high == SCHEMA_NO_LIMIT)
         snprintf(out, size, "%s %s", key->above_low ? "above" : "at least", low);
     else if (key->low == key->high)
         snprintf(out, size, "only %s", low);
@@ -314,8 +172,8 @@ static int read_pair(const struct schema_key *key, const char *text, double fiel
     return 0;
 }
 
-int schema_read(const struct schema_key *key, const char *text, struct config *config) {
-    void *field = (char *)config + key->offset;
+int schema_read(const struct schema_key *key, const char *text, void *target) {
+    void *field = (char *)target + key->offset;
     switch (key->type) {
     case VALUE_WHOLE:
         return read_whole(key, text, field);
@@ -330,6 +188,7 @@ int schema_read(const struct schema_key *key, const char *text, struct config *c
         return read_name(key, text, field);
     case VALUE_TEXT:
     case VALUE_LIST:
+    case VALUE_SETTINGS:
         return read_text(key, text, field);
     }
     return fail(STATUS_FAILED, "%s: the schema gives it no type", key->name);
@@ -380,8 +239,8 @@ static void write_text(const char *text, char out[SCHEMA_VALUE]) {
     strcpy(to, "\"");
 }
 
-void schema_write(const struct schema_key *key, const struct config *config, char out[SCHEMA_VALUE]) {
-    const void *field = (const char *)config + key->offset;
+void schema_write(const struct schema_key *key, const void *target, char out[SCHEMA_VALUE]) {
+    const void *field = (const char *)target + key->offset;
     switch (key->type) {
     case VALUE_WHOLE:
         snprintf(out, SCHEMA_VALUE, "%" PRId64, *(const int64_t *)field);
@@ -409,6 +268,7 @@ void schema_write(const struct schema_key *key, const struct config *config, cha
         break;
     case VALUE_TEXT:
     case VALUE_LIST:
+    case VALUE_SETTINGS:
         write_text(field, out);
         break;
     }
@@ -424,6 +284,7 @@ const char *schema_type_name(enum value_type type) {
         [VALUE_NAME] = "a name",
         [VALUE_TEXT] = "a text",
         [VALUE_LIST] = "a text or a list of texts",
+        [VALUE_SETTINGS] = "a map of keys to values",
     };
     return names[type];
 }
@@ -448,7 +309,13 @@ void schema_describe(const struct schema_key *key, char out[SCHEMA_RANGE]) {
         break;
     case VALUE_TEXT:
     case VALUE_LIST:
+    case VALUE_SETTINGS:
         snprintf(out, SCHEMA_RANGE, "%s, %.0f to %.0f bytes", schema_type_name(key->type), key->low, key->high);
         break;
     }
+}
+
+void schema_defaults(const struct schema *schema, void *target) {
+    for (int i = 0; i < schema->count; i++)
+        (void)schema_read(&schema->keys[i], schema->keys[i].initial, target); /* tested: all fit */
 }

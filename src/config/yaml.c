@@ -16,7 +16,8 @@ struct reader {
     yaml_event_t event; /* the current one; owned */
     const char *name, *text;
     size_t length; /* of text, in bytes */
-    struct config *config;
+    const struct schema *schema;
+    void *target;
     char path[SCHEMA_NAME]; /* the key whose value is read; its size bounds the depth of maps too */
     int line;               /* where that key stands, from 1 */
     struct place {
@@ -98,21 +99,21 @@ static int is_null(const yaml_event_t *event, const char *text, const struct sch
 static int read_scalar(struct reader *reader) {
     const char *text;
     TRY(scalar_text(reader, &text));
-    const struct schema_key *key = schema_find(reader->path);
+    const struct schema_key *key = schema_find(reader->schema, reader->path);
     if (is_null(&reader->event, text, key)) {
-        if (schema_is_section(reader->path)) return 0; /* a section whose keys are all left out */
-        TRY(within(reader, schema_lookup(reader->path, &key)));
+        if (schema_is_section(reader->schema, reader->path)) return 0; /* a section whose keys are all left out */
+        TRY(within(reader, schema_lookup(reader->schema, reader->path, &key)));
         return problem(reader, "%s: no value is given%s", key->name,
                        key->type == VALUE_TEXT || key->type == VALUE_LIST ? "; an empty text is written \"\"" : "");
     }
-    TRY(within(reader, schema_lookup(reader->path, &key)));
-    return within(reader, schema_read(key, text, reader->config));
+    TRY(within(reader, schema_lookup(reader->schema, reader->path, &key)));
+    return within(reader, schema_read(key, text, reader->target));
 }
 
 /* Writes the list as one text, which schema_read() or the key's user takes apart again. */
 static int read_list(struct reader *reader) {
     const struct schema_key *key;
-    TRY(within(reader, schema_lookup(reader->path, &key)));
+    TRY(within(reader, schema_lookup(reader->schema, reader->path, &key)));
     int pair = key->type == VALUE_PAIR || key->type == VALUE_INTERVAL;
     if (!pair && key->type != VALUE_LIST)
         return problem(reader, "%s: a list is given where %s is meant", key->name, schema_type_name(key->type));
@@ -136,18 +137,68 @@ static int read_list(struct reader *reader) {
     if (pair && count != 2)
         return problem(reader, "%s: a list of %d is given where %s is meant, such as %s", key->name, count,
                        schema_type_name(key->type), key->initial);
-    return within(reader, schema_read(key, list, reader->config));
+    return within(reader, schema_read(key, list, reader->target));
+}
+
+/* One value of a map of settings, as its own schema will read it: a scalar, or a list of scalars in brackets. */
+static int read_setting(struct reader *reader, char value[CONFIG_LIST]) {
+    const char *text;
+    TRY(refuse_extras(reader));
+    if (reader->event.type == YAML_SCALAR_EVENT) {
+        TRY(scalar_text(reader, &text));
+        snprintf(value, CONFIG_LIST, "%s", text);
+        return 0;
+    }
+    if (reader->event.type != YAML_SEQUENCE_START_EVENT)
+        return problem(reader, "%s: write keys with their sections, such as train.steps: 100", reader->path);
+    size_t used = (size_t)snprintf(value, CONFIG_LIST, "[");
+    for (int count = 0;; count++) {
+        TRY(advance(reader));
+        TRY(refuse_extras(reader));
+        if (reader->event.type == YAML_SEQUENCE_END_EVENT) break;
+        if (reader->event.type != YAML_SCALAR_EVENT) return problem(reader, "%s: a list in a list", reader->path);
+        TRY(scalar_text(reader, &text));
+        if (used + strlen(text) + 4 >= CONFIG_LIST) return problem(reader, "%s: the list is too long", reader->path);
+        used += (size_t)snprintf(value + used, CONFIG_LIST - used, "%s%s", count ? ", " : "", text);
+    }
+    snprintf(value + used, CONFIG_LIST - used, "]");
+    return 0;
+}
+
+/* A map of settings becomes one text, a line each. */
+static int read_settings(struct reader *reader, const struct schema_key *key) {
+    char lines[CONFIG_LIST] = "", name[SCHEMA_NAME], value[CONFIG_LIST];
+    size_t used = 0;
+    for (;;) {
+        const char *text;
+        TRY(advance(reader));
+        if (reader->event.type == YAML_MAPPING_END_EVENT) break;
+        reader->line = (int)reader->event.start_mark.line + 1;
+        TRY(refuse_extras(reader));
+        if (reader->event.type != YAML_SCALAR_EVENT)
+            return problem(reader, "a key must be a word, not a list or a map");
+        TRY(scalar_text(reader, &text));
+        snprintf(name, sizeof name, "%s", text);
+        TRY(advance(reader));
+        TRY(read_setting(reader, value));
+        size_t length = strlen(name) + strlen(value) + 2;
+        if (strchr(name, '=') || strchr(value, '\n') || used + length >= sizeof lines)
+            return problem(reader, "%s: '%s' does not fit into a list of settings", key->name, name);
+        used += (size_t)snprintf(lines + used, sizeof lines - used, "%s=%s\n", name, value);
+    }
+    return within(reader, schema_read(key, lines, reader->target));
 }
 
 static int read_map(struct reader *reader);
 
 /* The value of the key `path`; its first event is the current one. */
 static int read_value(struct reader *reader) {
-    const struct schema_key *key = schema_find(reader->path);
+    const struct schema_key *key = schema_find(reader->schema, reader->path);
     TRY(refuse_extras(reader));
-    if (key || schema_is_section(reader->path)) TRY(note_first(reader));
+    if (key || schema_is_section(reader->schema, reader->path)) TRY(note_first(reader));
     if (reader->event.type == YAML_SCALAR_EVENT) return read_scalar(reader);
     if (reader->event.type == YAML_SEQUENCE_START_EVENT) return read_list(reader);
+    if (key && key->type == VALUE_SETTINGS) return read_settings(reader, key);
     if (key) return problem(reader, "%s: a map is given where %s is meant", key->name, schema_type_name(key->type));
     return read_map(reader);
 }
@@ -161,8 +212,8 @@ static int read_map(struct reader *reader) {
         const char *text;
         TRY(advance(reader));
         if (reader->event.type == YAML_MAPPING_END_EVENT) {
-            int empty = count == 0 && length > 0 && !schema_is_section(reader->path);
-            return empty ? within(reader, schema_lookup(reader->path, &key)) : 0;
+            int empty = count == 0 && length > 0 && !schema_is_section(reader->schema, reader->path);
+            return empty ? within(reader, schema_lookup(reader->schema, reader->path, &key)) : 0;
         }
         reader->line = (int)reader->event.start_mark.line + 1;
         TRY(refuse_extras(reader));
@@ -182,7 +233,7 @@ static int read_document(struct reader *reader) {
     TRY(advance(reader)); /* the stream's start */
     TRY(advance(reader));
     if (reader->event.type != YAML_DOCUMENT_START_EVENT)
-        return fail(STATUS_USAGE, "%s: is empty; `lockstep train --help-config` prints all keys", reader->name);
+        return fail(STATUS_USAGE, "%s: is empty; `%s` prints all keys", reader->name, reader->schema->help);
     TRY(advance(reader));
     reader->line = (int)reader->event.start_mark.line + 1;
     TRY(refuse_extras(reader));
@@ -197,19 +248,24 @@ static int read_document(struct reader *reader) {
     return 0;
 }
 
-int config_load_text(struct config *config, const char *text, size_t length, const char *name) {
-    struct config next = *config; /* so that a file with an error changes nothing */
-    struct reader reader = {.name = name, .text = text, .length = length, .config = &next};
-    if (!yaml_parser_initialize(&reader.parser)) return fail(STATUS_FAILED, "%s: out of memory", name);
+int schema_load_text(const struct schema *schema, void *target, const char *text, size_t length, const char *name) {
+    void *next = malloc(schema->size); /* so that a file with an error changes nothing */
+    struct reader reader = {.name = name, .text = text, .length = length, .schema = schema, .target = next};
+    if (!next || !yaml_parser_initialize(&reader.parser)) {
+        free(next);
+        return fail(STATUS_FAILED, "%s: out of memory", name);
+    }
+    memcpy(next, target, schema->size);
     yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, length);
     int status = read_document(&reader);
     yaml_event_delete(&reader.event);
     yaml_parser_delete(&reader.parser);
-    if (!status) *config = next;
+    if (!status) memcpy(target, next, schema->size);
+    free(next);
     return status;
 }
 
-int config_load(struct config *config, const char *path) {
+int schema_load(const struct schema *schema, void *target, const char *path) {
     char *text = malloc(FILE_MAX);
     if (!text) return fail(STATUS_FAILED, "%s: out of memory", path);
     FILE *file = fopen(path, "rb");
@@ -220,7 +276,7 @@ int config_load(struct config *config, const char *path) {
     else if (length == FILE_MAX)
         status = fail(STATUS_USAGE, "%s: is larger than a configuration can be (%d bytes)", path, FILE_MAX - 1);
     else
-        status = config_load_text(config, text, length, path);
+        status = schema_load_text(schema, target, text, length, path);
     if (file) fclose(file);
     free(text);
     return status;

@@ -155,7 +155,8 @@ int plan_json(const struct plan *plan, const struct config *config, FILE *out);
 
 /* Numbers of a plan. FLOPs: a multiply-add counts two. */
 int64_t plan_op_flops(const struct plan *plan, const struct op *op);
-int64_t plan_op_bytes(const struct plan *plan, const struct op *op); /* read and written, as if no cache kept anything */
+int64_t plan_op_bytes(const struct plan *plan,
+                      const struct op *op); /* read and written, as if no cache kept anything */
 int64_t plan_flops(const struct plan *plan, enum segment segment);
 int64_t plan_step_flops(const struct plan *plan);  /* of this rank's share of a step */
 int64_t plan_wire_bytes(const struct plan *plan);  /* sent by this rank in one step */

@@ -52,7 +52,7 @@ static int one_step(struct trainer *t) {
 static int finish(struct trainer *t) {
     struct step_report report = {.step = t->step};
     report.tokens = t->step * t->run.plan->slots * t->run.plan->micro_batches * t->run.rows;
-    TRY(trainer_save(t));
+    if (t->config->ckpt.last) TRY(trainer_save(t));
     TRY(evaluate(t, &report));
     TRY(check_stop(t));
     if (!report.evaluated) return 0;

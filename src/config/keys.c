@@ -1,0 +1,148 @@
+/* The table of all keys of a run's configuration. */
+#include <float.h>
+
+#include "config/schema.h"
+
+/* A step is 32 bits of the key of every random draw. */
+#define STEP_MAX 4294967295.0
+
+static const char *const boolean_names[] = {"false", "true", NULL};
+static const char *const backend_names[] = {
+    [BACKEND_AUTO] = "auto", [BACKEND_CPU] = "cpu", [BACKEND_NULL] = "null", NULL};
+static const char *const mixer_names[] = {[MIXER_ATTENTION] = "attention", NULL};
+static const char *const ffn_names[] = {[FFN_GELU] = "gelu", NULL};
+static const char *const norm_names[] = {[NORM_LAYERNORM] = "layernorm", NULL};
+static const char *const norm_place_names[] = {[NORM_PRE] = "pre", NULL};
+static const char *const position_names[] = {[POSITION_LEARNED] = "learned", NULL};
+static const char *const attention_names[] = {[ATTENTION_FLASH] = "flash", NULL};
+static const char *const documents_names[] = {
+    [DOCUMENTS_JOINED] = "joined", [DOCUMENTS_APART] = "apart", [DOCUMENTS_PACKED] = "packed", NULL};
+static const char *const schedule_names[] = {[SCHEDULE_COSINE] = "cosine",
+                                             [SCHEDULE_LINEAR] = "linear",
+                                             [SCHEDULE_CONSTANT] = "constant",
+                                             [SCHEDULE_WSD] = "wsd",
+                                             NULL};
+static const char *const precision_names[] = {[PRECISION_FP32] = "fp32", [PRECISION_FP64] = "fp64", NULL};
+static const char *const recompute_names[] = {[RECOMPUTE_NONE] = "none", NULL};
+static const char *const reduce_names[] = {[REDUCE_TREE] = "tree", NULL};
+static const char *const wire_names[] = {[WIRE_FP32] = "fp32", NULL};
+
+#define AT(field) offsetof(struct config, field)
+
+static const struct schema_key keys[] = {
+    {"name", VALUE_TEXT, AT(name), "run", CLASS_RUN, "the run's folder in runs_dir", .low = 1, .high = CONFIG_TEXT - 1},
+    {"runs_dir", VALUE_TEXT, AT(runs_dir), "runs", CLASS_RUN, "where runs are kept", .low = 1, .high = CONFIG_TEXT - 1},
+    {"backend", VALUE_NAME, AT(backend), "auto", CLASS_RUN, "what computes", .names = backend_names},
+
+    {"model.mixer", VALUE_NAME, AT(model.mixer), "attention", CLASS_ARCHITECTURE, "token mixer of every block",
+     .names = mixer_names},
+    {"model.ffn", VALUE_NAME, AT(model.ffn), "gelu", CLASS_ARCHITECTURE, "channel mixer of every block",
+     .names = ffn_names},
+    {"model.norm", VALUE_NAME, AT(model.norm), "layernorm", CLASS_ARCHITECTURE, "normalization", .names = norm_names},
+    {"model.norm_place", VALUE_NAME, AT(model.norm_place), "pre", CLASS_ARCHITECTURE,
+     "where a block normalizes: pre is before each mixer", .names = norm_place_names},
+    {"model.position", VALUE_NAME, AT(model.position), "learned", CLASS_ARCHITECTURE, "how a token's place is told",
+     .names = position_names},
+    {"model.layers", VALUE_WHOLE, AT(model.layers), "4", CLASS_ARCHITECTURE, "blocks", .low = 1, .high = 1000},
+    {"model.width", VALUE_WHOLE, AT(model.width), "128", CLASS_ARCHITECTURE, "channels between blocks", .low = 1,
+     .high = 65536},
+    {"model.heads", VALUE_WHOLE, AT(model.heads), "4", CLASS_ARCHITECTURE, "attention heads; must divide model.width",
+     .low = 1, .high = 1024},
+    {"model.hidden", VALUE_WHOLE, AT(model.hidden), "0", CLASS_ARCHITECTURE,
+     "channels inside the channel mixer; 0: four times model.width", .low = 0, .high = 1048576},
+    {"model.vocab", VALUE_WHOLE, AT(model.vocab), "256", CLASS_ARCHITECTURE, "different tokens", .low = 2,
+     .high = 1000000},
+    {"model.context", VALUE_WHOLE, AT(model.context), "64", CLASS_ARCHITECTURE, "tokens that one position can look at",
+     .low = 1, .high = 1048576},
+    {"model.tie", VALUE_BOOLEAN, AT(model.tie), "true", CLASS_ARCHITECTURE, "one matrix embeds tokens and makes logits",
+     .names = boolean_names},
+    {"model.bias", VALUE_BOOLEAN, AT(model.bias), "true", CLASS_ARCHITECTURE, "linear layers and norms have biases",
+     .names = boolean_names},
+    /* Not architecture: implementations of attention share their parameters and differ in rounding alone. */
+    {"model.attention", VALUE_NAME, AT(model.attention), "flash", CLASS_TRAINING, "how attention is computed",
+     .names = attention_names},
+    {"model.dropout.attention", VALUE_REAL, AT(model.dropout.attention), "0.1", CLASS_TRAINING,
+     "chance to drop an attention weight", .low = 0, .high = 1, .below_high = 1},
+    {"model.dropout.residual", VALUE_REAL, AT(model.dropout.residual), "0.1", CLASS_TRAINING,
+     "chance to drop what a mixer adds to a channel", .low = 0, .high = 1, .below_high = 1},
+    {"model.dropout.embedding", VALUE_REAL, AT(model.dropout.embedding), "0.1", CLASS_TRAINING,
+     "chance to drop a channel of an embedded token", .low = 0, .high = 1, .below_high = 1},
+
+    {"data.train", VALUE_LIST, AT(data.train), "stories", CLASS_TRAINING,
+     "text or token files: a file, a folder, the built-in corpus (stories or stories:BYTES:SEED), or a list of these, "
+     "each with a weight before it if you like: \"0.7 books, 0.3 web\"",
+     .low = 1, .high = CONFIG_LIST - 1},
+    {"data.val", VALUE_TEXT, AT(data.val), "0.1", CLASS_TRAINING,
+     "a file, a folder, a fraction of data.train, or \"\" for none; stories hold out another seed", .low = 0,
+     .high = CONFIG_TEXT - 1},
+    {"data.tokenizer", VALUE_TEXT, AT(data.tokenizer), "auto", CLASS_TRAINING,
+     "how text becomes tokens: bytes, a tokenizer file or folder, or auto (tokenizer.json beside the token files; else "
+     "bytes)",
+     .low = 1, .high = CONFIG_TEXT - 1},
+    {"data.documents", VALUE_NAME, AT(data.documents), "joined", CLASS_TRAINING,
+     "documents in one sequence: joined see each other, apart do not, packed are whole as well (for fine-tuning)",
+     .names = documents_names},
+
+    /* Not a matter of training: a run may be made longer, although that stretches the schedule. */
+    {"train.steps", VALUE_WHOLE, AT(train.steps), "2000", CLASS_RUN, "steps in all", .low = 0, .high = STEP_MAX},
+    {"train.slots", VALUE_WHOLE, AT(train.slots), "8", CLASS_TRAINING, "leaves of a step's sum: the most ranks",
+     .low = 1, .high = 65536},
+    {"train.micro_batch", VALUE_WHOLE, AT(train.micro_batch), "3", CLASS_TRAINING, "sequences computed at once",
+     .low = 1, .high = 65536},
+    {"train.micro_batches_per_slot", VALUE_WHOLE, AT(train.micro_batches_per_slot), "1", CLASS_TRAINING,
+     "micro-batches accumulated in a slot", .low = 1, .high = 65536},
+    {"train.seq_len", VALUE_WHOLE, AT(train.seq_len), "0", CLASS_TRAINING,
+     "tokens a training sequence; 0: model.context", .low = 0, .high = 1048576},
+    {"train.lr", VALUE_REAL, AT(train.lr), "0.001", CLASS_TRAINING, "highest learning rate", .low = 0, .high = 10,
+     .above_low = 1},
+    {"train.min_lr_ratio", VALUE_REAL, AT(train.min_lr_ratio), "0.1", CLASS_TRAINING,
+     "last learning rate as a part of the highest", .low = 0, .high = 1},
+    {"train.schedule", VALUE_NAME, AT(train.schedule), "cosine", CLASS_TRAINING, "learning rate after the warmup",
+     .names = schedule_names},
+    {"train.warmup", VALUE_WHOLE, AT(train.warmup), "100", CLASS_TRAINING, "steps in which the learning rate rises",
+     .low = 0, .high = STEP_MAX},
+    {"train.weight_decay", VALUE_REAL, AT(train.weight_decay), "0.01", CLASS_TRAINING, "AdamW: weight decay", .low = 0,
+     .high = 1},
+    {"train.betas", VALUE_PAIR, AT(train.betas), "[0.9, 0.999]", CLASS_TRAINING, "AdamW: decay of both moments",
+     .low = 0, .high = 1, .below_high = 1},
+    {"train.eps", VALUE_REAL, AT(train.eps), "1e-08", CLASS_TRAINING, "AdamW: added to the divisor", .low = 0,
+     .high = SCHEMA_NO_LIMIT, .above_low = 1},
+    {"train.clip", VALUE_REAL, AT(train.clip), "1", CLASS_TRAINING, "largest norm of the gradient; 0: off", .low = 0,
+     .high = SCHEMA_NO_LIMIT},
+    {"train.loss_clamp", VALUE_INTERVAL, AT(train.loss_clamp), "[0, 20]", CLASS_TRAINING,
+     "a slot whose loss is outside adds no gradient", .low = -SCHEMA_NO_LIMIT, .high = SCHEMA_NO_LIMIT},
+    {"train.seed", VALUE_WHOLE, AT(train.seed), "1337", CLASS_TRAINING, "of everything random", .low = 0,
+     .high = 4294967295.0},
+    {"train.precision", VALUE_NAME, AT(train.precision), "fp32", CLASS_TRAINING, "type of parameters and values",
+     .names = precision_names},
+    {"train.recompute", VALUE_NAME, AT(train.recompute), "none", CLASS_TRAINING,
+     "what the backward pass computes again to save memory", .names = recompute_names},
+    {"train.eval_every", VALUE_WHOLE, AT(train.eval_every), "250", CLASS_RUN, "steps between evaluations; 0: never",
+     .low = 0, .high = SCHEMA_WHOLE_MAX},
+    {"train.eval_batches", VALUE_WHOLE, AT(train.eval_batches), "20", CLASS_RUN,
+     "micro-batches of an evaluation; 0: all that the text gives", .low = 0, .high = SCHEMA_WHOLE_MAX},
+
+    {"dist.zero", VALUE_WHOLE, AT(dist.zero), "0", CLASS_RUN, "ZeRO stage: what ranks shard (0: nothing)", .low = 0,
+     .high = 0},
+    {"dist.reduce", VALUE_NAME, AT(dist.reduce), "tree", CLASS_TRAINING, "how gradients are added over ranks",
+     .names = reduce_names},
+    {"dist.bucket_mb", VALUE_REAL, AT(dist.bucket_mb), "25", CLASS_RUN, "MiB of gradients sent at once", .low = 0,
+     .high = 1024, .above_low = 1},
+    {"dist.wire", VALUE_NAME, AT(dist.wire), "fp32", CLASS_TRAINING, "type of gradients on the network",
+     .names = wire_names},
+
+    {"ckpt.every", VALUE_WHOLE, AT(ckpt.every), "500", CLASS_RUN, "steps between checkpoints; 0: only at the end",
+     .low = 0, .high = SCHEMA_WHOLE_MAX},
+    {"ckpt.keep", VALUE_WHOLE, AT(ckpt.keep), "3", CLASS_RUN, "newest checkpoints kept; 0: all", .low = 0,
+     .high = INT32_MAX},
+
+    {"ckpt.last", VALUE_BOOLEAN, AT(ckpt.last), "true", CLASS_RUN, "save the state after the last step",
+     .names = boolean_names},
+
+    {"guard.max_skipped", VALUE_WHOLE, AT(guard.max_skipped), "10", CLASS_RUN,
+     "skipped steps in a row that a run bears; one more ends it", .low = 0, .high = SCHEMA_WHOLE_MAX},
+};
+_Static_assert(sizeof keys / sizeof keys[0] <= SCHEMA_MAX_KEYS, "raise SCHEMA_MAX_KEYS");
+
+const struct schema config_schema = {keys, sizeof keys / sizeof keys[0], sizeof(struct config),
+                                     "lockstep train --help-config"};
