@@ -69,7 +69,7 @@ static void defaults_are_the_documented_ones(void **state) {
         "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash,\n"
         "  layers: 4, width: 128, heads: 4, hidden: 0, vocab: 256, context: 64, tie: true, bias: true,\n"
         "  dropout: {attention: 0.1, residual: 0.1, embedding: 0.1}},\n"
-        "data: {train: stories, val: 0.1, tokenizer: auto, documents: joined},\n"
+        "data: {train: stories, val: 0.1, tokenizer: auto, documents: joined, prefetch: true},\n"
         "train: {steps: 2000, slots: 8, micro_batch: 3, micro_batches_per_slot: 1, seq_len: 0, lr: 1.0e-3,\n"
         "  min_lr_ratio: 0.1, schedule: cosine, warmup: 100, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1.0e-8,\n"
         "  clip: 1.0, loss_clamp: [0, 20], seed: 1337, precision: fp32, recompute: none, eval_every: 250,\n"

@@ -9,7 +9,7 @@ static const char others[] =
     "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash,\n"
     "  layers: 12, width: 768, heads: 12, hidden: 3000, vocab: 50257, context: 1024, tie: false, bias: no,\n"
     "  dropout: {attention: 0.2, residual: 0.30000000000000004, embedding: 0}},\n"
-    "data: {train: ['0.5 a b', c], val: '', tokenizer: bytes, documents: packed},\n"
+    "data: {train: ['0.5 a b', c], val: '', tokenizer: bytes, documents: packed, prefetch: false},\n"
     "train: {steps: 4294967295, slots: 16, micro_batch: 4, micro_batches_per_slot: 2, seq_len: 512,\n"
     "  lr: 6.0000000000000006e-4, min_lr_ratio: 0.333333333333333333, schedule: wsd, warmup: 2000,\n"
     "  weight_decay: 0.1, betas: [0.95, 0.99999999999999989], eps: 4.9406564584124654e-324,\n"

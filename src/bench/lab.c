@@ -143,10 +143,9 @@ static struct lab_row *find_row(struct lab *lab, const char *op, const char *sha
     return row;
 }
 
-static double floor_of(const struct ceilings *ceilings, int is_double, double flops, double bytes) {
-    double work = ceilings->rate[is_double ? CEILING_MATRIX_F64 : CEILING_MATRIX_F32];
-    double compute = work > 0 ? flops / work : 0;
-    double traffic = ceilings->rate[CEILING_COPY] > 0 ? bytes / ceilings->rate[CEILING_COPY] : 0;
+double lab_floor(const struct lab *lab, const struct lab_row *row, const struct ceilings *ceilings) {
+    double work = ceilings->rate[lab->products], copy = ceilings->rate[CEILING_COPY];
+    double compute = work > 0 ? row->flops / work : 0, traffic = copy > 0 ? row->bytes / copy : 0;
     return compute > traffic ? compute : traffic;
 }
 
@@ -156,49 +155,47 @@ static int slower(const void *a, const void *b) {
 }
 
 /* Adds up the ops of one kind and shape, round by round. `row_s` is [rounds][ops]. */
-static void make_rows(const struct bench *b, const struct ceilings *ceilings, struct lab *lab, double *row_s) {
+static void make_rows(const struct bench *b, struct lab *lab, double *row_s) {
     const struct plan *plan = b->run.plan;
-    int rounds = b->request->rounds, is_double = b->run.config->train.precision == PRECISION_FP64;
+    int rounds = b->request->rounds;
     for (int i = 0; i < plan->n_ops; i++) {
         const struct op *op = &plan->ops[i];
         char shapes[96];
         if (!b->times[i]) continue;
         describe(shapes, plan, op);
         struct lab_row *row = find_row(lab, op_info[op->kind].name, shapes);
-        double flops = (double)plan_op_flops(plan, op), bytes = (double)plan_op_bytes(plan, op);
         row->times += b->times[i];
-        row->flops += flops * b->times[i];
-        row->bytes += bytes * b->times[i];
-        row->floor_s += floor_of(ceilings, is_double, flops, bytes) * b->times[i];
+        row->flops += (double)plan_op_flops(plan, op) * b->times[i];
+        row->bytes += (double)plan_op_bytes(plan, op) * b->times[i];
         for (int r = 0; r < rounds; r++) row_s[(row - lab->rows) * rounds + r] += b->op_s[(int64_t)r * plan->n_ops + i];
     }
     for (int i = 0; i < lab->count; i++) {
         struct lab_row *row = &lab->rows[i];
         row->seconds = spread_of(row_s + (int64_t)i * rounds, rounds);
         lab->flops += row->flops;
-        lab->floor_s += row->floor_s;
     }
     lab->step_s = spread_of(b->round_s, rounds);
     lab->rounds = rounds;
+    lab->products = b->run.config->train.precision == PRECISION_FP64 ? CEILING_MATRIX_F64 : CEILING_MATRIX_F32;
     qsort(lab->rows, (size_t)lab->count, sizeof *lab->rows, slower);
 }
 
-static int measure(struct bench *b, const struct ceilings *ceilings, struct lab *lab) {
+static int measure(struct bench *b, struct lab *lab) {
     TRY(open_bench(b));
     for (b->round = -1; b->round < b->request->rounds; b->round++) TRY(run_round(b));
     size_t ops = (size_t)b->run.plan->n_ops;
     double *row_s = calloc(ops * (size_t)b->request->rounds, sizeof *row_s);
     lab->rows = calloc(ops, sizeof *lab->rows);
-    if (row_s && lab->rows) make_rows(b, ceilings, lab, row_s);
+    if (row_s && lab->rows) make_rows(b, lab, row_s);
     free(row_s);
     return lab->count ? 0 : fail(STATUS_FAILED, "out of memory, or a plan without ops");
 }
 
-int lab_measure(const struct lab_request *request, const struct ceilings *ceilings, struct lab *lab) {
+int lab_measure(const struct lab_request *request, struct lab *lab) {
     struct bench b = {.request = request, .comm = {.transport = &transport_self, .size = 1, .local_size = 1}};
     memset(lab, 0, sizeof *lab);
     snprintf(lab->name, sizeof lab->name, "%s", request->name);
-    int status = measure(&b, ceilings, lab);
+    int status = measure(&b, lab);
     close_bench(&b);
     return status;
 }

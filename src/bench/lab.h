@@ -16,7 +16,6 @@ struct lab_row {
     int times; /* how often in one step */
     double flops, bytes;
     struct spread seconds; /* over the rounds */
-    double floor_s;        /* the ceilings allow no less: the larger of work and traffic */
 };
 
 /* What was measured in one go: a training step, or the filling of a cache and one more token. */
@@ -25,7 +24,8 @@ struct lab {
     struct lab_row *rows; /* owned; the slowest first */
     int count, rounds;
     struct spread step_s; /* all ops */
-    double flops, floor_s;
+    double flops;
+    enum ceiling products; /* what its matrix products are measured against */
 };
 
 struct lab_request {
@@ -36,11 +36,15 @@ struct lab_request {
     int rounds;   /* that count; one more goes before them */
 };
 
-/* About half a second each. */
+/* Measures for about half a second each and keeps the best of this and what *ceilings has, which may be zero: calls before and
+ * after other measurements make up for moments in which the machine is busy elsewhere. */
 void lab_ceilings(const struct backend *backend, struct ceilings *ceilings);
 
+/* The ceilings allow no less than this many seconds: the larger of what the row's work and its traffic take. */
+double lab_floor(const struct lab *lab, const struct lab_row *row, const struct ceilings *ceilings);
+
 /* Loads the plan with initial weights and random tokens and measures it. The caller ends with lab_free(), whatever the status. */
-int lab_measure(const struct lab_request *request, const struct ceilings *ceilings, struct lab *lab);
+int lab_measure(const struct lab_request *request, struct lab *lab);
 void lab_free(struct lab *lab);
 
 #endif

@@ -23,10 +23,10 @@ static double earlier_seconds(const cJSON *against, const char *lab, const struc
 }
 
 static void print_row(const struct lab_page *page, const struct lab *lab, const struct lab_row *row, FILE *out) {
-    double s = row->seconds.median;
+    double s = row->seconds.median, floor = lab_floor(lab, row, page->ceilings);
     fprintf(out, "| %s | %s | %d | %.3f | %.3f to %.3f | %.1f | %.1f | %.1f | %.0f | %.3f |", row->op, row->shapes,
             row->times, 1e3 * s, 1e3 * row->seconds.least, 1e3 * row->seconds.most, 100 * s / lab->step_s.median,
-            1e-9 * row->flops / s, 1e-9 * row->bytes / s, 100 * row->floor_s / s, 1e3 * (s - row->floor_s));
+            1e-9 * row->flops / s, 1e-9 * row->bytes / s, 100 * floor / s, 1e3 * (s - floor));
     double earlier = page->against ? earlier_seconds(page->against, lab->name, row) : NAN;
     if (page->against && isfinite(earlier))
         fprintf(out, " %.3f | %.2f |", 1e3 * earlier, earlier / s);
@@ -36,14 +36,15 @@ static void print_row(const struct lab_page *page, const struct lab *lab, const 
 }
 
 static void print_lab(const struct lab_page *page, const struct lab *lab, FILE *out) {
-    double matrix = page->ceilings->rate[CEILING_MATRIX_F32];
+    double matrix = page->ceilings->rate[lab->products], floors = 0;
+    for (int i = 0; i < lab->count; i++) floors += lab_floor(lab, &lab->rows[i], page->ceilings);
     fprintf(out, "\n## %s\n\n", lab->name);
     fprintf(out, "%.4f s (%.4f to %.4f, %d rounds) for %.1f GFLOP: %.1f GFLOP/s", lab->step_s.median, lab->step_s.least,
             lab->step_s.most, lab->rounds, 1e-9 * lab->flops, 1e-9 * lab->flops / lab->step_s.median);
     if (matrix > 0)
-        fprintf(out, ". At the ceiling of fp32 products all that work takes %.4f s: %.2f times as long. ",
+        fprintf(out, ". At the ceiling of matrix products all that work takes %.4f s: %.2f times as long. ",
                 lab->flops / matrix, lab->step_s.median * matrix / lab->flops);
-    fprintf(out, "The ops' own floors add up to %.4f s.\n\n", lab->floor_s);
+    fprintf(out, "The ops' own floors add up to %.4f s.\n\n", floors);
     fprintf(out,
             "| op | first operands | times | ms | spread | %% of all | GFLOP/s | GB/s | %% of ceiling | ms above "
             "it |%s\n|---|---|---|---|---|---|---|---|---|---|%s\n",
@@ -79,7 +80,6 @@ static cJSON *row_json(const struct lab_row *row) {
     cJSON_AddNumberToObject(json, "most", row->seconds.most);
     cJSON_AddNumberToObject(json, "flops", row->flops);
     cJSON_AddNumberToObject(json, "bytes", row->bytes);
-    cJSON_AddNumberToObject(json, "floor_s", row->floor_s);
     return json;
 }
 
@@ -104,7 +104,6 @@ cJSON *lab_report_json(const struct lab_page *page) {
         cJSON_AddNumberToObject(one, "least", lab->step_s.least);
         cJSON_AddNumberToObject(one, "most", lab->step_s.most);
         cJSON_AddNumberToObject(one, "flops", lab->flops);
-        cJSON_AddNumberToObject(one, "floor_s", lab->floor_s);
         cJSON *rows = cJSON_AddArrayToObject(one, "rows");
         for (int r = 0; r < lab->count; r++) cJSON_AddItemToArray(rows, row_json(&lab->rows[r]));
     }

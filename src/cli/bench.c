@@ -11,8 +11,10 @@
 static const char usage[] =
     "lockstep bench CONFIG.yaml [options]   where the time of one training step goes, op by op\n"
     "lockstep bench --ops [options]         every kernel at GPT-2's shapes\n"
+    "lockstep bench --cases DIR [options]   every optimization against its baseline: see bench/run_all --help\n"
+    "lockstep bench --compare OLD NEW       what moved between two folders of results\n"
     "\n"
-    "Both measure the machine's ceilings first (matrix products, copies of memory) and print Markdown.\n"
+    "The first two measure the machine's ceilings first (matrix products, copies of memory) and print Markdown.\n"
     "\n"
     "  --rounds N        rounds that count (default 5); one more warms up\n"
     "  --json FILE       write the figures there as well\n"
@@ -75,8 +77,7 @@ static int parse(int argc, char **argv, struct request *request) {
     return config_check(&request->config);
 }
 
-static int measure_ops(const struct request *request, const struct ceilings *ceilings, struct lab labs[LABS],
-                       int *count) {
+static int measure_ops(const struct request *request, struct lab labs[LABS], int *count) {
     struct config shorter = request->config;
     shorter.train.seq_len = shorter.train.seq_len < 64 ? shorter.train.seq_len : 64;
     const struct lab_request wanted[LABS] = {
@@ -91,19 +92,19 @@ static int measure_ops(const struct request *request, const struct ceilings *cei
         struct lab_request one = wanted[*count];
         one.rounds = (int)request->rounds;
         fprintf(stderr, "bench: %s …\n", one.name);
-        int status = lab_measure(&one, ceilings, &labs[*count]);
+        int status = lab_measure(&one, &labs[*count]);
         if (status) lab_free(&labs[*count]);
         TRY(status);
     }
     return 0;
 }
 
-static int measure(const struct request *request, const struct ceilings *ceilings, struct lab labs[LABS], int *count) {
-    if (request->ops) return measure_ops(request, ceilings, labs, count);
+static int measure(const struct request *request, struct lab labs[LABS], int *count) {
+    if (request->ops) return measure_ops(request, labs, count);
     struct lab_request step = {
         .name = request->config.name, .config = &request->config, .ranks = 1, .rounds = (int)request->rounds};
     *count = 1;
-    return lab_measure(&step, ceilings, labs);
+    return lab_measure(&step, labs);
 }
 
 static int read_json(const char *path, cJSON **json) {
@@ -129,14 +130,16 @@ static int write_json(const struct lab_page *page, const char *path) {
 
 static int run_lab(const struct request *request) {
     struct lab labs[LABS] = {0};
-    struct ceilings ceilings;
+    const struct backend *backend = backend_choose(request->config.backend);
+    struct ceilings ceilings = {0};
     struct machine machine;
     cJSON *against = NULL;
     int count = 0;
     if (request->against) TRY(read_json(request->against, &against));
     machine_read(&machine);
-    lab_ceilings(backend_choose(request->config.backend), &ceilings);
-    int status = measure(request, &ceilings, labs, &count);
+    lab_ceilings(backend, &ceilings);
+    int status = measure(request, labs, &count);
+    lab_ceilings(backend, &ceilings);
     const struct lab_page page = {&machine, BUILD_ID, &ceilings, labs, count, against};
     if (!status) lab_report_print(&page, stdout);
     if (!status && request->json) status = write_json(&page, request->json);
@@ -147,6 +150,8 @@ static int run_lab(const struct request *request) {
 
 int cli_bench(int argc, char **argv) {
     struct request request = {.rounds = 5};
+    if (argc > 1 && !strcmp(argv[1], "--cases")) return cli_bench_cases(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], "--compare")) return cli_bench_compare(argc, argv);
     for (int i = 1; i < argc; i++)
         if (!strcmp(argv[i], "--help")) return fputs(usage, stdout) < 0;
     config_defaults(&request.config);

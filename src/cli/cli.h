@@ -18,6 +18,8 @@ int cli_data_order(int argc, char **argv);
 int cli_ckpt(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_bench(int argc, char **argv);
+int cli_bench_cases(int argc, char **argv); /* cli_bench() hands on to these */
+int cli_bench_compare(int argc, char **argv);
 
 /* "key=value" of --set. */
 int cli_set(struct config *config, const char *assignment);

@@ -62,18 +62,8 @@ static void print_step(const struct sampler *sampler, int64_t step) {
 
 /* Opens what train/setup.c opens, in the same way: what validation takes from the end is not trained on. */
 static int print_order(const struct config *c, int64_t first, int64_t steps) {
-    const struct dataset_options named = {.train = c->data.train,
-                                            .val = c->data.val,
-                                            .tokenizer = c->data.tokenizer,
-                                            .window = c->train.seq_len,
-                                            .vocab = c->model.vocab};
-    const struct sampler_options order = {.window = c->train.seq_len,
-                                          .slots = c->train.slots,
-                                          .micro_batches = c->train.micro_batches_per_slot,
-                                          .batch = c->train.micro_batch,
-                                          .vocab = c->model.vocab,
-                                          .seed = (uint32_t)c->train.seed,
-                                          .documents = run_documents(c)};
+    const struct dataset_options named = run_dataset_options(c);
+    const struct sampler_options order = run_sampler_options(c);
     struct dataset data;
     struct sampler sampler;
     TRY(dataset_open(&data, &named));

@@ -52,11 +52,7 @@ static int open_named(struct subject *s, const struct config *config, const char
 }
 
 static int open_own(struct subject *s, const struct config *config) {
-    struct dataset_options own = {.train = config->data.train,
-                                  .val = config->data.val,
-                                  .tokenizer = config->data.tokenizer,
-                                  .window = config->train.seq_len,
-                                  .vocab = config->model.vocab};
+    const struct dataset_options own = run_dataset_options(config);
     TRY(dataset_open(&s->data, &own));
     return s->data.val.count ? 0
                              : fail(STATUS_USAGE, "the run has no validation data (data.val); name a text with --data");

@@ -40,7 +40,7 @@ struct config {
         char train[CONFIG_LIST];     /* "[WEIGHT ]SOURCE, …": see data/source.h */
         char val[CONFIG_TEXT];       /* a source, a fraction of train taken from its end, or "" */
         char tokenizer[CONFIG_TEXT]; /* "auto", "bytes" or a path: see data/dataset.h */
-        int documents;
+        int documents, prefetch;
     } data;
     struct config_train {
         int64_t steps, slots, micro_batch, micro_batches_per_slot, seq_len; /* seq_len 0: model.context */

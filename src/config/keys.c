@@ -82,6 +82,8 @@ static const struct schema_key keys[] = {
     {"data.documents", VALUE_NAME, AT(data.documents), "joined", CLASS_TRAINING,
      "documents in one sequence: joined see each other, apart do not, packed are whole as well (for fine-tuning)",
      .names = documents_names},
+    {"data.prefetch", VALUE_BOOLEAN, AT(data.prefetch), "true", CLASS_RUN,
+     "a thread reads the next micro-batches while the device computes", .names = boolean_names},
 
     /* Not a matter of training: a run may be made longer, although that stretches the schedule. */
     {"train.steps", VALUE_WHOLE, AT(train.steps), "2000", CLASS_RUN, "steps in all", .low = 0, .high = STEP_MAX},

@@ -17,33 +17,27 @@ static int read_batch(struct prefetch *p, struct prefetched *next) {
     return 0;
 }
 
-static void fill(struct prefetch *p, int64_t number, int64_t step0, struct prefetched *next) {
+static void fill(struct prefetch *p, int64_t number) {
+    struct prefetched *next = &p->ring[number % PREFETCH_DEPTH];
     int64_t micros = p->sampler->options.micro_batches, a_step = (p->slot_hi - p->slot_lo) * micros;
     int64_t inside = number % a_step;
-    next->step = step0 + number / a_step;
+    next->step = p->first_step + number / a_step;
     next->slot = p->slot_lo + inside / micros;
     next->micro = inside % micros;
     next->failure.status = 0;
     failure_keep(&next->failure, read_batch(p, next));
 }
 
-struct start {
-    struct prefetch *prefetch;
-    int64_t step;
-};
-
 /* A place of the ring is free once the taker has come past it. */
 static void *work(void *argument) {
-    struct start start = *(struct start *)argument;
-    struct prefetch *p = start.prefetch;
-    free(argument);
+    struct prefetch *p = argument;
     pthread_mutex_lock(&p->mutex);
     for (;;) {
         while (!p->stop && p->made - p->taken >= PREFETCH_DEPTH - 1) pthread_cond_wait(&p->changed, &p->mutex);
         if (p->stop) break;
         int64_t number = p->made;
         pthread_mutex_unlock(&p->mutex);
-        fill(p, number, start.step, &p->ring[number % PREFETCH_DEPTH]);
+        fill(p, number);
         pthread_mutex_lock(&p->mutex);
         p->made++;
         pthread_cond_broadcast(&p->changed);
@@ -54,31 +48,27 @@ static void *work(void *argument) {
 
 /* Signals are the business of the thread that trains; but SIGBUS comes to the thread that read beyond the end of a file that
  * was shortened. */
-static int start_thread(struct prefetch *p, int64_t step) {
+static int start_thread(struct prefetch *p) {
     sigset_t all, before;
-    struct start *start = malloc(sizeof *start);
-    if (!start) return fail(STATUS_FAILED, "out of memory");
-    *start = (struct start){p, step};
     sigfillset(&all);
     sigdelset(&all, SIGBUS);
     sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&p->thread, NULL, work, start);
+    int error = pthread_create(&p->thread, NULL, work, p);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!error) {
-        p->running = 1;
-        return 0;
-    }
-    free(start);
-    return fail(STATUS_FAILED, "cannot start a thread for reading data: %s", strerror(error));
+    if (error) return fail(STATUS_FAILED, "cannot start a thread for reading data: %s", strerror(error));
+    p->running = 1;
+    return 0;
 }
 
-int prefetch_open(struct prefetch *p, const struct sampler *sampler, int64_t slot_lo, int64_t slot_hi, int64_t step) {
+int prefetch_open(struct prefetch *p, const struct sampler *sampler, int64_t slot_lo, int64_t slot_hi, int64_t step,
+                  int ahead) {
     int64_t elems = sampler->options.batch * sampler->options.window;
     memset(p, 0, sizeof *p);
     p->sampler = sampler;
     p->slot_lo = slot_lo;
     p->slot_hi = slot_hi;
+    p->first_step = step;
     p->counted_step = -1;
     p->memory = calloc((size_t)(3 * PREFETCH_DEPTH * elems), sizeof *p->memory);
     if (!p->memory) return fail(STATUS_FAILED, "out of memory");
@@ -90,7 +80,7 @@ int prefetch_open(struct prefetch *p, const struct sampler *sampler, int64_t slo
     }
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->changed, NULL);
-    int status = start_thread(p, step);
+    int status = ahead ? start_thread(p) : 0;
     if (status) prefetch_close(p);
     return status;
 }
@@ -111,6 +101,7 @@ void prefetch_close(struct prefetch *p) {
 }
 
 int prefetch_next(struct prefetch *p, const struct prefetched **next) {
+    if (!p->running) fill(p, p->made++);
     pthread_mutex_lock(&p->mutex);
     p->taken++;
     pthread_cond_broadcast(&p->changed);

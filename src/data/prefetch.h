@@ -23,16 +23,18 @@ struct prefetch {
     struct prefetched ring[PREFETCH_DEPTH];
     int32_t *memory;
     int64_t counted_step, counted; /* the thread's: the step that was counted last; -1: none */
-    int64_t made, taken;           /* micro-batches since the start; `taken` counts the one in use */
+    int64_t first_step;
+    int64_t made, taken; /* micro-batches since the start; `taken` counts the one in use */
     int stop, running;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
 };
 
-/* Starts at the first micro-batch of `step`. The sampler must outlive it, and is its alone. */
+/* Starts at the first micro-batch of `step`. The sampler must outlive it, and is its alone. Without `ahead` there is no thread:
+ * each micro-batch is filled when it is asked for. */
 int prefetch_open(struct prefetch *prefetch, const struct sampler *sampler, int64_t slot_lo, int64_t slot_hi,
-                  int64_t step);
+                  int64_t step, int ahead);
 void prefetch_close(struct prefetch *prefetch);
 
 /* The next micro-batch of this rank, in the order of steps, slots and micro-batches; valid until the next call. Fails where

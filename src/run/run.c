@@ -147,6 +147,24 @@ enum documents run_documents(const struct config *config) {
     return of[config->data.documents];
 }
 
+struct dataset_options run_dataset_options(const struct config *config) {
+    return (struct dataset_options){.train = config->data.train,
+                                    .val = config->data.val,
+                                    .tokenizer = config->data.tokenizer,
+                                    .window = config->train.seq_len,
+                                    .vocab = config->model.vocab};
+}
+
+struct sampler_options run_sampler_options(const struct config *config) {
+    return (struct sampler_options){.window = config->train.seq_len,
+                                    .slots = config->train.slots,
+                                    .micro_batches = config->train.micro_batches_per_slot,
+                                    .batch = config->train.micro_batch,
+                                    .vocab = config->model.vocab,
+                                    .seed = (uint32_t)config->train.seed,
+                                    .documents = run_documents(config)};
+}
+
 int run_tokenizer(const char *path, struct tokenizer **tokenizer) {
     char *json, name[2100];
     int64_t length;

@@ -6,6 +6,8 @@
 #include "backend/backend.h"
 #include "ckpt/ckpt.h"
 #include "config/config.h"
+#include "data/dataset.h"
+#include "data/sampler.h"
 #include "data/windows.h"
 
 struct run {
@@ -55,6 +57,10 @@ int run_write_batch(struct run *run, const struct batch *batch, int64_t rows);
 
 /* How documents of a sequence are treated, by data.documents. */
 enum documents run_documents(const struct config *config);
+
+/* What a config says of its data, for dataset_open(), and of their order, for sampler_open(). */
+struct dataset_options run_dataset_options(const struct config *config);
+struct sampler_options run_sampler_options(const struct config *config);
 
 /* The tokenizer that the model of the checkpoint folder `path` was trained with; the caller's. NULL where it is not known. */
 int run_tokenizer(const char *path, struct tokenizer **tokenizer);

@@ -9,25 +9,9 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/folders.h"
 #include "base/log.h"
 #include "train/trainer.h"
-
-/* mkdir -p */
-static int make_folder(const char *path) {
-    char part[1200];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *p = part + 1;; p++) {
-        if (*p && *p != '/') continue;
-        char end = *p;
-        *p = '\0';
-        if (mkdir(part, 0777) && errno != EEXIST)
-            return fail(STATUS_FAILED,
-                        "%s: cannot make the run's folder: %s; set runs_dir to a folder that can be written", part,
-                        strerror(errno));
-        if (!end) return 0;
-        *p = '/';
-    }
-}
 
 static int exists(const char *folder, const char *name) {
     char path[1300];
@@ -84,7 +68,11 @@ static int open_folder(struct trainer *t) {
                         "another name with --run NAME",
                         t->folder, t->folder);
         snprintf(path, sizeof path, "%s/ckpt", t->folder);
-        TRY(make_folder(path));
+        if (folders_make(path)) {
+            char reason[1500];
+            snprintf(reason, sizeof reason, "%s", fail_message());
+            return fail(STATUS_FAILED, "%s; set runs_dir to a folder that can be written", reason);
+        }
     }
     TRY(lock_folder(t));
     snprintf(path, sizeof path, "%s/log.txt", t->folder);
@@ -93,19 +81,8 @@ static int open_folder(struct trainer *t) {
 }
 
 static int open_data(struct trainer *t) {
-    const struct config *c = t->config;
-    const struct dataset_options options = {.train = c->data.train,
-                                            .val = c->data.val,
-                                            .tokenizer = c->data.tokenizer,
-                                            .window = c->train.seq_len,
-                                            .vocab = c->model.vocab};
-    const struct sampler_options order = {.window = c->train.seq_len,
-                                          .slots = c->train.slots,
-                                          .micro_batches = c->train.micro_batches_per_slot,
-                                          .batch = c->train.micro_batch,
-                                          .vocab = c->model.vocab,
-                                          .seed = (uint32_t)c->train.seed,
-                                          .documents = run_documents(c)};
+    const struct dataset_options options = run_dataset_options(t->config);
+    const struct sampler_options order = run_sampler_options(t->config);
     int64_t length;
     TRY(dataset_open(&t->data, &options));
     TRY(sampler_open(&t->sampler, t->data.train, t->data.parts, &order));
@@ -139,8 +116,8 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     TRY(comm_agree(comm, open_run(t)));
     TRY(comm_agree(comm, open_folder(t)));
     if (options->resume) TRY(trainer_resume(t));
-    TRY(comm_agree(comm,
-                   prefetch_open(&t->prefetch, &t->sampler, t->run.plan->slot_lo, t->run.plan->slot_hi, t->step)));
+    TRY(comm_agree(comm, prefetch_open(&t->prefetch, &t->sampler, t->run.plan->slot_lo, t->run.plan->slot_hi, t->step,
+                                       t->config->data.prefetch)));
     TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
     TRY(comm_agree(comm, metrics_open(t)));
     enum ceiling products = config->train.precision == PRECISION_FP64 ? CEILING_MATRIX_F64 : CEILING_MATRIX_F32;

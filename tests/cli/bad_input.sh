@@ -112,11 +112,11 @@ refuses 3 'folder: there is no checkpoint in this folder' "$LOCKSTEP" ckpt verif
 say "the run's folder"
 refuses 2 "runs/whole: a run of this name is there already; .*--resume runs/whole.*--run NAME" \
     "$LOCKSTEP" train tiny.yaml --run whole
-rejects 1 "long\.txt/runs: cannot make the run's folder: Not a directory; set runs_dir" --set runs_dir=long.txt/runs
-rejects 1 "/proc/no-such: cannot make the run's folder: .*; set runs_dir" --set runs_dir=/proc/no-such
+rejects 1 "long\.txt/runs: cannot make this folder: Not a directory; set runs_dir" --set runs_dir=long.txt/runs
+rejects 1 "/proc/no-such: cannot make this folder: .*; set runs_dir" --set runs_dir=/proc/no-such
 if [[ $(id -u) != 0 ]]; then
     mkdir sealed && chmod a-w sealed
-    rejects 1 "sealed/refused: cannot make the run's folder: Permission denied; set runs_dir" --set runs_dir=sealed
+    rejects 1 "sealed/refused: cannot make this folder: Permission denied; set runs_dir" --set runs_dir=sealed
 fi
 
 say "under a launcher: one message, from one rank"

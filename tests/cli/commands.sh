@@ -16,7 +16,7 @@ for command in "${commands[@]}"; do
     prints "lockstep $command" "how $command is written"
     [[ ! -s $ERR ]] || die "help belongs on standard output"
 done
-for command in "ckpt ls" "ckpt show" "ckpt verify" "ckpt hash" "data make" "data show" "tokenize train" "tokenize encode" \
+for command in "ckpt ls" "ckpt show" "ckpt verify" "ckpt hash" "data make" "data show" "data order" "tokenize train" "tokenize encode" \
     "tokenize decode"; do
     read -ra words <<<"$command"
     expect 0 "$LOCKSTEP" "${words[@]}" --help

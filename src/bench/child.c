@@ -1,0 +1,97 @@
+#include "bench/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+static volatile sig_atomic_t stopped;
+
+static void note(int signal) { stopped = signal; }
+
+void child_catch_signals(void) {
+    const struct sigaction action = {.sa_handler = note};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int child_stopped(void) { return stopped != 0; }
+
+/* In the child: a process group of its own, so that what it starts can be killed with it. */
+static void start(const struct child *child, int log) {
+    char threads[16];
+    snprintf(threads, sizeof threads, "%d", child->threads);
+    setpgid(0, 0);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    setenv("OMP_NUM_THREADS", threads, 1);
+    int nothing = open("/dev/null", O_RDONLY);
+    if (chdir(child->folder)) _exit(126);
+    if (nothing < 0 || dup2(nothing, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) _exit(126);
+    execvp(child->argv[0], (char *const *)child->argv);
+    fprintf(stderr, "cannot start %s: %s\n", child->argv[0], strerror(errno));
+    fflush(stderr);
+    _exit(127);
+}
+
+/* Polls: a wait that a signal and a time limit can end needs no more, and a thousandth of a second is nothing to a run. */
+static int wait_for(struct child *child, pid_t pid) {
+    struct rusage usage;
+    int state, killed = 0;
+    double begin = clock_seconds();
+    for (;;) {
+        pid_t done = wait4(pid, &state, WNOHANG, &usage);
+        child->seconds = clock_seconds() - begin;
+        if (done == pid) break;
+        if (done < 0 && errno != EINTR)
+            return fail(STATUS_FAILED, "waiting for %s: %s", child->argv[0], strerror(errno));
+        if (!killed && (stopped || (child->limit_s > 0 && child->seconds > child->limit_s))) {
+            killed = 1;
+            kill(-pid, SIGKILL);
+        }
+        usleep(1000);
+    }
+    child->code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+#ifdef __APPLE__
+    child->peak_bytes = usage.ru_maxrss;
+#else
+    child->peak_bytes = (int64_t)usage.ru_maxrss * 1024;
+#endif
+    if (stopped) return STATUS_STOPPED;
+    if (killed) return fail(STATUS_FAILED, "took longer than %.0f s and was killed", child->limit_s);
+    return 0;
+}
+
+int child_run(struct child *child) {
+    if (stopped) return STATUS_STOPPED;
+    int log = open(child->log, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+    if (log < 0) return fail(STATUS_FAILED, "%s: cannot write: %s", child->log, strerror(errno));
+    fflush(NULL); /* what is not written yet would be written twice */
+    pid_t pid = fork();
+    if (pid == 0) start(child, log);
+    close(log);
+    if (pid < 0) return fail(STATUS_FAILED, "cannot start %s: %s", child->argv[0], strerror(errno));
+    setpgid(pid, pid); /* whoever of both is first */
+    return wait_for(child, pid);
+}
+
+void child_last_words(const char *log, char *out, int64_t size) {
+    FILE *f = fopen(log, "r");
+    char *line = NULL;
+    size_t room = 0;
+    snprintf(out, (size_t)size, "it said nothing");
+    while (f && getline(&line, &room, f) > 0) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[strspn(line, " \t-*")]) snprintf(out, (size_t)size, "%s", line);
+    }
+    free(line);
+    if (f) fclose(f);
+}

@@ -1,0 +1,28 @@
+/* One training run, as a user would start it, and what its metrics say. */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include "bench/record.h"
+
+/* Of all runs. */
+struct measure {
+    const char *program; /* path of lockstep, or of what stands for it in tests */
+    const char *root;    /* the project's; runs start there */
+    const char *scratch; /* an own folder for what runs write */
+    const char *backend; /* "cpu" …; NULL: as the config says */
+    int cores, ranks;    /* ranks where the case does not say; threads of a rank are its share of the cores */
+    double limit_s;
+};
+
+/* Ranks of a side of a case. */
+int measure_ranks(const struct measure *m, const struct bench_case *c, enum side side);
+
+/* Steps of a run for the loss: those that train on `tokens`, rounded up. */
+int64_t measure_steps(const struct config *config, int64_t tokens);
+int64_t measure_tokens_per_step(const struct config *config);
+
+/* Makes the run that run->side, seed, steps and for_loss describe, and fills the rest. A run that fails is 0 with run->failure; another
+ * status means that measuring itself cannot go on. */
+int measure_run(const struct measure *m, const struct bench_case *c, struct bench_run *run);
+
+#endif

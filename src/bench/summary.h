@@ -1,0 +1,38 @@
+/* What the runs of a case come to. */
+#ifndef BENCH_SUMMARY_H
+#define BENCH_SUMMARY_H
+
+#include <cjson/cJSON.h>
+
+#include "bench/record.h"
+#include "bench/stats.h"
+
+/* Smaller differences are called none: 2% of speed, 1% of memory. */
+#define LEAST_SPEED  0.02
+#define LEAST_MEMORY 0.01
+
+struct summary {
+    const struct bench_case *c;
+    const struct record *record;
+    char failure[640];          /* which side failed and why; "" where none did */
+    int pairs, seeds;           /* whole pairs; those of them that trained for the loss */
+    double planned[SIDES];      /* bytes of a rank, as its plan says */
+    struct spread peak[SIDES];  /* bytes of the largest process */
+    struct spread speed[SIDES]; /* tokens a second */
+    struct spread loss[SIDES];  /* validation loss, over the seeds */
+    struct difference memory, faster;
+    struct loss_difference better;
+};
+
+void summarize(struct summary *summary, const struct bench_case *c, const struct record *record);
+
+/* Whether the speed is known well enough: half the interval of its ratio is at most `precision`. */
+int summary_precise(const struct summary *summary, double precision);
+
+/* "less", "more", "within noise", "too few runs" */
+const char *verdict_word(enum verdict verdict);
+
+/* A new object with the verdicts, for scripts; NULL: out of memory. */
+cJSON *summary_json(const struct summary *summary);
+
+#endif
