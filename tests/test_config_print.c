@@ -128,9 +128,19 @@ static void printed_text(void **state) {
 
 /* What a key's change may do is written here a second time, from the contract and not from the table. */
 static enum key_class expected_class(const char *key) {
-    static const char *const run[] = {
-        "name",      "runs_dir",       "backend",    "train.steps", "train.eval_every", "train.eval_batches",
-        "dist.zero", "dist.bucket_mb", "ckpt.every", "ckpt.keep",   "ckpt.last",        "guard.max_skipped"};
+    static const char *const run[] = {"name",
+                                      "runs_dir",
+                                      "backend",
+                                      "train.steps",
+                                      "train.eval_every",
+                                      "train.eval_batches",
+                                      "dist.zero",
+                                      "dist.bucket_mb",
+                                      "ckpt.every",
+                                      "ckpt.keep",
+                                      "ckpt.last",
+                                      "data.prefetch",
+                                      "guard.max_skipped"};
     for (size_t i = 0; i < LENGTH(run); i++)
         if (strcmp(run[i], key) == 0) return CLASS_RUN;
     int architecture = strncmp(key, "model.", 6) == 0 && strcmp(key, "model.attention") != 0 &&

@@ -87,10 +87,13 @@ void child_last_words(const char *log, char *out, int64_t size) {
     FILE *f = fopen(log, "r");
     char *line = NULL;
     size_t room = 0;
+    int own = 0; /* a launcher adds lines about lines */
     snprintf(out, (size_t)size, "it said nothing");
     while (f && getline(&line, &room, f) > 0) {
+        int error = !strncmp(line, "lockstep: ", 10);
         line[strcspn(line, "\r\n")] = '\0';
-        if (line[strspn(line, " \t-*")]) snprintf(out, (size_t)size, "%s", line);
+        if (error || (!own && line[strspn(line, " \t-*")])) snprintf(out, (size_t)size, "%s", line);
+        own |= error;
     }
     free(line);
     if (f) fclose(f);

@@ -24,7 +24,7 @@ int child_run(struct child *child);
 void child_catch_signals(void);
 int child_stopped(void);
 
-/* The last line of a log that says something, for a message. */
+/* The last line of a log that says something, for a message: lockstep's own error where there is one. */
 void child_last_words(const char *log, char *out, int64_t size);
 
 #endif

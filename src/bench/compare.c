@@ -12,7 +12,7 @@ enum { MOST_COMPARED = 256 }; /* runs of a side */
 
 struct comparison {
     FILE *out;
-    int cases, figures, moved;
+    int cases, figures, moved, unknown;
 };
 
 /* The runs of one side of a record. */
@@ -37,10 +37,16 @@ static void collect(const struct record *record, enum side side, struct values *
     }
 }
 
+/* `how` NULL: too few runs. */
 static void print_row(struct comparison *c, const struct record *r, enum side side, const char *what, double before,
                       double after, const char *how) {
+    if (how)
+        c->moved++;
+    else
+        c->unknown++;
     fprintf(c->out, "| %s | %s | %s | %.6g | %.6g | %+.2f%% | %s |\n", r->name,
-            side == BASELINE ? "baseline" : "optimized", what, before, after, 100 * (after / before - 1), how);
+            side == BASELINE ? "baseline" : "optimized", what, before, after, 100 * (after / before - 1),
+            how ? how : "too few runs to tell");
     c->moved++;
 }
 
@@ -51,8 +57,7 @@ static void compare_figure(struct comparison *c, const struct record *r, enum si
     c->figures++;
     if (d.verdict == VERDICT_SAME) return;
     snprintf(how, sizeof how, "%+.1f to %+.1f%%", 100 * (d.low - 1), 100 * (d.high - 1));
-    print_row(c, r, side, what, median_of(a, count_a), median_of(b, count_b),
-              d.verdict == VERDICT_NONE ? "too few runs" : how);
+    print_row(c, r, side, what, median_of(a, count_a), median_of(b, count_b), d.verdict == VERDICT_NONE ? NULL : how);
 }
 
 /* Of the seeds that both have. */
@@ -73,7 +78,7 @@ static void compare_loss(struct comparison *c, const struct record *r, enum side
     if (d.equal || d.verdict == VERDICT_SAME) return;
     snprintf(how, sizeof how, "%+.4f to %+.4f", d.low, d.high);
     print_row(c, r, side, "validation loss", median_of(x, count), median_of(y, count),
-              d.verdict == VERDICT_NONE ? "too few seeds" : how);
+              d.verdict == VERDICT_NONE ? NULL : how);
 }
 
 static void compare_side(struct comparison *c, const struct record *old_record, const struct record *new_record,
@@ -133,6 +138,8 @@ int compare_folders(const char *old_folder, const char *new_folder, FILE *out) {
     int status = compare_all(&c, &found, old_folder, new_folder);
     globfree(&found);
     if (!status && !c.cases) status = fail(STATUS_USAGE, "%s: has no case that %s has too", old_folder, new_folder);
-    if (!status) fprintf(out, "\n%d figures of %d cases compared, %d moved.\n", c.figures, c.cases, c.moved);
+    if (!status)
+        fprintf(out, "\n%d figures of %d cases compared, %d moved, %d with too few runs to tell.\n", c.figures, c.cases,
+                c.moved, c.unknown);
     return status;
 }

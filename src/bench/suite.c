@@ -153,6 +153,10 @@ static int make_run(struct suite *s, int at, enum side side, int pair) {
     return record_save(record, s->folder);
 }
 
+static int is_done(const struct record *record, int pair) {
+    return record_find(record, BASELINE, pair) && record_find(record, OPTIMIZED, pair);
+}
+
 /* Pairs go A B, B A, A B …: a machine that gets slower by and by then slows both sides alike. A side that fails ends the case. */
 static int run_case(struct suite *s, int at) {
     const struct bench_case *c = &s->cases[at];
@@ -161,6 +165,7 @@ static int run_case(struct suite *s, int at) {
     for (int pair = 0; pair < most_pairs(s) || pair < seeds; pair++) {
         summarize(summary, c, &s->records[at]);
         if (pair >= least && summary_precise(summary, PRECISION)) break;
+        if (is_done(&s->records[at], pair)) continue;
         print_progress(s, at, pair);
         for (int turn = 0; turn < SIDES; turn++) TRY(make_run(s, at, (enum side)((pair + turn) % SIDES), pair));
         summarize(summary, c, &s->records[at]);

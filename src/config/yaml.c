@@ -107,6 +107,9 @@ static int read_scalar(struct reader *reader) {
                        key->type == VALUE_TEXT || key->type == VALUE_LIST ? "; an empty text is written \"\"" : "");
     }
     TRY(within(reader, schema_lookup(reader->schema, reader->path, &key)));
+    if (key->type == VALUE_SETTINGS)
+        return problem(reader, "%s: '%s' is given where %s is meant, such as {train.steps: 100}", key->name, text,
+                       schema_type_name(key->type));
     return within(reader, schema_read(key, text, reader->target));
 }
 

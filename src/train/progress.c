@@ -108,5 +108,6 @@ void progress_end(const struct trainer *t, int status) {
                  stop_signal ? strsignal(stop_signal) : "a signal on another rank", (long long)t->step, t->folder);
     else if (!status)
         log_line("done: %lld steps in %s; %s%s", (long long)(t->step - t->start_step), took, t->folder,
-                 t->saved_step == t->step ? "/ckpt holds the weights" : " holds no weights of the last step (ckpt.last)");
+                 t->saved_step == t->step ? "/ckpt holds the weights"
+                                          : " holds no weights of the last step (ckpt.last)");
 }

@@ -1,0 +1,11 @@
+/* Matrix products of whole buffers, divided among threads: what `linear` and its gradients are made of. */
+#ifndef CPU_PRODUCT_H
+#define CPU_PRODUCT_H
+
+#include "real.h"
+
+/* c[m,n] = a b, or c + a b if `add`. a is [m,k], or [k,m] if a_transposed; b is [k,n], or [n,k] if b_transposed. */
+void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
+                int add, real *c);
+
+#endif

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# lockstep bench: where a step's time goes, and every optimization against its baseline.
+source "$(dirname "$0")/lib.sh"
+synthetic=${SYNTHETIC:?must name the program that stands for lockstep}
+
+say "the op lab: the ceilings, then one row an op and shape; an earlier report beside"
+tiny_config tiny.yaml
+expect 0 "$LOCKSTEP" bench tiny.yaml --rounds 2 --json lab.json
+prints '^\| matrix product, fp32 \| [1-9]' "the ceiling"
+prints '^\| linear \| f32\[' "a product"
+prints '^\| adamw \| ' "the update"
+expect 0 "$LOCKSTEP" bench tiny.yaml --rounds 2 --against lab.json
+prints 'times faster' "the earlier figures"
+expect 0 "$LOCKSTEP" bench --ops --rounds 1 --set model.width=48 --set model.vocab=2000 --set model.context=32 --set train.seq_len=32 \
+    --set model.heads=2
+for op in embed embed_grad dropout layernorm layernorm_grad linear linear_dx linear_dw gelu gelu_grad attention attention_grad \
+    attention_cached add take_row xent xent_grad clamp clamp_grad record_loss loss_seed fold tree_finish sum_squares clip adamw; do
+    prints "^\| $op \| " "$op"
+done
+refuses 2 'give one CONFIG.yaml, or --ops' "$LOCKSTEP" bench
+refuses 3 'is not what .lockstep bench --json. writes' "$LOCKSTEP" bench tiny.yaml --against tiny.yaml
+refuses 2 'rounds' "$LOCKSTEP" bench tiny.yaml --rounds 0
+
+mkdir cases
+words=$'use_when: x\nskip_when: x\ntrade_offs: x\nupkeep: x\nspeed_steps: 6\n'
+case_file() { printf 'title: %s\nconfig: tiny.yaml\nquick_tokens: 3072\n%s%s\n' "$1" "$words" "$2" >"cases/$1.yaml"; }
+run_all=("$LOCKSTEP" bench --cases cases --root . --results results --machine here --quick)
+
+say "a case with lockstep itself: pages, pictures, index, raw figures; on 2 ranks the bits are the same"
+need_ranks
+case_file ranks 'optimized: {ranks: 2}'
+expect 0 "${run_all[@]}"
+prints '^\| \[ranks\]\(ranks.md\) \| .* the same bits ' "the same loss on 1 and 2 ranks"
+tells '^\[1/1\] ranks .*left, about' "the time left"
+for file in ranks.md README.md summary.json raw/ranks.json ranks-memory.svg ranks-loss-tokens.svg ranks-loss-time.svg; do
+    [[ -s results/here-quick/$file ]] || die "$file is not there"
+done
+grep -q 'Lines of code' results/here-quick/ranks.md || die "the page does not follow the template"
+
+say "what is done is not run again; --again runs it"
+before=$(cksum results/here-quick/raw/ranks.json)
+expect 0 "${run_all[@]}"
+[[ ! -s $ERR ]] || die "something was run again"
+same "raw figures" "$before" "$(cksum results/here-quick/raw/ranks.json)"
+rm cases/ranks.yaml
+case_file kept ''
+expect 0 "${run_all[@]}"
+tells '^\[1/1\] kept' "progress"
+run_all+=(--program "$synthetic")
+expect 0 "${run_all[@]}"
+tells '^\[1/1\] kept' "another program is measured anew"
+expect 0 "${run_all[@]}" --again
+tells '^\[1/1\] kept' "that it runs again"
+
+say "a case that fails is a row that says why; the others are done, and the exit status tells"
+rm cases/kept.yaml
+case_file bad 'optimized: {set: {train.clip: 0.5}}'
+case_file good 'optimized: {set: {train.lr: 0.002}}'
+expect 1 "${run_all[@]}"
+prints '^\| \[bad\]\(bad.md\) \| failed: optimized, pair 1, seed 1337: exit status 1: synthetic: planted to fail' "the reason"
+prints '^\| \[good\]\(good.md\) \| .* \| -[45][0-9]\.[0-9]% \(' "the other case"
+complains '1 case failed'
+expect 0 "${run_all[@]}" --only good
+refuses 2 "there is no case 'other'" "${run_all[@]}" --only good,other
+expect 0 "${run_all[@]}" --list
+prints '^bad ' "the list"
+
+say "a run that takes too long has failed; a stopped measurement goes on"
+rm cases/*.yaml
+case_file slow 'optimized: {set: {train.clip: 0.25}}'
+expect 1 "${run_all[@]}" --limit 1
+prints 'slow.md\) \| failed: .*took longer than 1 s' "the reason"
+"${run_all[@]}" >"$OUT" 2>"$ERR" &
+background+=($!)
+sleep 0.7
+kill -TERM $!
+status=0
+wait $! || status=$?
+same "exit status" 75 "$status"
+tells 'what is done is kept' "that it can go on"
+! pgrep -f "$SCRATCH.*synthetic" >/dev/null || die "a run was left behind"
+[[ -z $(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'lockstep-bench-*' -newer cases/slow.yaml 2>/dev/null) ]] || die "scratch was left behind"
+
+say "comparing folders"
+rm cases/*.yaml
+case_file one ''
+expect 0 "${run_all[@]}"
+cp -r results/here-quick old
+expect 0 "$LOCKSTEP" bench --compare old results/here-quick
+prints '^[0-9]+ figures of [0-9]+ cases compared, 0 moved' "that nothing moved"
+refuses 2 'give two folders' "$LOCKSTEP" bench --compare old
+refuses 2 'has no raw' "$LOCKSTEP" bench --compare old cases
