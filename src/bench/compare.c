@@ -47,7 +47,6 @@ static void print_row(struct comparison *c, const struct record *r, enum side si
     fprintf(c->out, "| %s | %s | %s | %.6g | %.6g | %+.2f%% | %s |\n", r->name,
             side == BASELINE ? "baseline" : "optimized", what, before, after, 100 * (after / before - 1),
             how ? how : "too few runs to tell");
-    c->moved++;
 }
 
 static void compare_figure(struct comparison *c, const struct record *r, enum side side, const char *what,
