@@ -1,15 +1,17 @@
 /* Matrix products. The result is cut into tiles in a way that shapes alone fix; a tile is the work of one thread.
  *
  * A tile is computed in blocks of the inner dimension. A block of b is packed into slivers, SLIVER columns wide and
- * contiguous in the order in which they are read; it stays in the L2 cache while all rows of the tile pass over it, ROWS
- * at a time. Rows of a are read where they lie, which makes narrow tiles as fast as wide ones; columns of a transposed
- * one are packed into strips first. A sum runs over its block in one chain of multiply-adds wherever in a tile it
- * stands, and blocks are added in order.
+ * contiguous in the order in which they are read; it stays in the L2 cache while all rows of the tile pass over it,
+ * ROWS at a time. Rows of a are read where they lie, which makes narrow tiles as fast as wide ones; columns of a
+ * transposed one are packed into strips first. A sum runs over its block in one chain of multiply-adds wherever in a
+ * tile it stands, and blocks are added in order.
  *
- * While nothing is computed, memory is read at a tenth of what the multiply-adds need: so the innermost loop asks for
- * one cache line a step of what will be packed next.
+ * Packing waits for memory while nothing is computed. So the innermost loop requests, a cache line a step, what will
+ * be packed next.
  *
- * Builds for processors that may lack vector multiply-adds, and builds without optimization, leave each tile to CBLAS. */
+ * Builds for processors that may lack vector multiply-adds, and builds without optimization, leave tiles to CBLAS, each
+ * in one call from inside a parallel region, where an OpenBLAS built for OpenMP uses one thread: divided by OpenBLAS, a
+ * product would be rounded differently for each number of threads. */
 #include <cblas.h>
 #include <omp.h>
 
@@ -235,9 +237,10 @@ static void pack_strips(const struct product *p, int64_t row, int64_t k, int64_t
     }
 }
 
-/* What the piece requests. Its tile's block begins at k and its strips at `group`; it is the call-th piece of theirs.
- * The first pieces of a block request the next block of b, which may be that of the next tile, as far as lines of other
- * rows would come too late; pieces after these the next columns of a transposed a. */
+/* Sets what the piece requests. It is the call-th piece of the strips at `group`, in the block that begins at k. The
+ * first pieces of a block request the block of b that is packed next, perhaps that of the next tile; after them, and
+ * first in later groups, pieces request the next columns of a transposed a. Rows of a transposed b and of a plain a are
+ * long enough for the processor to read ahead by itself. */
 static void look_ahead(const struct product *p, const struct tile *t, const struct tile *next, int64_t k, int64_t group,
                        int64_t call, struct piece *piece) {
     int64_t lines = p->b_transposed ? 0 : (t->width + LINE - 1) / LINE, next_k = k + p->depth;
@@ -316,7 +319,8 @@ static int64_t divide_up(int64_t n, int64_t parts) { return (n + parts - 1) / pa
 /* n / parts, at least, in whole steps. */
 static int64_t side(int64_t n, int64_t parts) { return divide_up(divide_up(n, parts), TILE_STEP) * TILE_STEP; }
 
-/* Sets the sides of tiles. Low ones pack b more often; narrow ones pack a transposed a more often, and cost little else. */
+/* Sets the sides of tiles. Low ones pack b more often; narrow ones pack a transposed a more often, and cost little
+ * else. */
 static void cut(struct product *p) {
     int64_t r = divide_up(p->m, TILE_HEIGHT), c = divide_up(p->n, TILE_WIDTH);
     while (r * c < TILES || (r * c < 2 * TILES && r * c % 4 != 0)) {
