@@ -1,6 +1,5 @@
 #include "bench/case.h"
 
-#include <ctype.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,29 +91,82 @@ static int read_seeds(struct bench_case *c) {
         if (end == at || seed < 0 || seed > UINT32_MAX)
             return fail(STATUS_USAGE, "seeds: '%s' is not a list of whole numbers from 0 to 2^32 - 1", c->seeds_text);
         if (c->n_seeds == MOST_SEEDS) return fail(STATUS_USAGE, "seeds: at most %d", MOST_SEEDS);
+        for (int i = 0; i < c->n_seeds; i++)
+            if (c->seeds[i] == seed) return fail(STATUS_USAGE, "seeds: %lld is there twice", seed);
         c->seeds[c->n_seeds++] = seed;
         at = end + strspn(end, ", ");
     }
     return 0;
 }
 
-/* What the page cannot do without. */
+/* What the page cannot do without, and what would break its tables. */
 static int check_texts(const struct bench_case *c) {
     const struct {
         const char *key, *value;
-    } needed[] = {{"title", c->title},
-                  {"use_when", c->use_when},
-                  {"skip_when", c->skip_when},
-                  {"trade_offs", c->trade_offs},
-                  {"upkeep", c->upkeep}};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!needed[i].value[0]) return fail(STATUS_USAGE, "%s: is missing; the page has a line for it", needed[i].key);
+        int needed;
+    } texts[] = {{"title", c->title, 1},
+                 {"use_when", c->use_when, 1},
+                 {"skip_when", c->skip_when, 1},
+                 {"trade_offs", c->trade_offs, 1},
+                 {"upkeep", c->upkeep, 1},
+                 {"expected.memory", c->expected_memory, 0},
+                 {"expected.speed", c->expected_speed, 0},
+                 {"expected.loss", c->expected_loss, 0}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (texts[i].needed && !texts[i].value[0])
+            return fail(STATUS_USAGE, "%s: is missing; the page has a line for it", texts[i].key);
+        if (strpbrk(texts[i].value, "|\n"))
+            return fail(STATUS_USAGE, "%s: a table's cell has no '|' and no line's end", texts[i].key);
+    }
     return 0;
+}
+
+/* Losses are compared, so both sides must be asked about the same text, cut in the same way. */
+static int check_evaluation(const struct config *a, const struct config *b) {
+    int same = !strcmp(a->data.val, b->data.val) && !strcmp(a->data.tokenizer, b->data.tokenizer) &&
+               a->data.documents == b->data.documents && a->train.seq_len == b->train.seq_len;
+    int all = a->train.eval_batches == 0 && b->train.eval_batches == 0;
+    int part = a->train.eval_batches == b->train.eval_batches && a->train.micro_batch == b->train.micro_batch;
+    if (!same)
+        return fail(STATUS_USAGE,
+                    "both sides need the same data.val, data.tokenizer, data.documents and train.seq_len: their "
+                    "losses are compared");
+    if (all || part) return 0;
+    return fail(STATUS_USAGE,
+                "train.eval_batches counts micro-batches, and those of the sides differ: set it to 0 for both, "
+                "or losses of different texts are compared");
+}
+
+int64_t case_tokens_per_step(const struct config *config) {
+    const struct config_train *t = &config->train;
+    return t->slots * t->micro_batches_per_slot * t->micro_batch * t->seq_len;
+}
+
+/* Steps that a side's run for the loss has. */
+static int64_t steps_of(const struct config *config, int64_t tokens) {
+    int64_t step = case_tokens_per_step(config);
+    return (tokens + step - 1) / step;
+}
+
+static int check_sides(const struct bench_case *c, const char *root) {
+    enum { FEWEST_STEPS = 4 }; /* two of them warm up */
+    struct config config[SIDES];
+    for (int side = 0; side < SIDES; side++) {
+        TRY(case_config(c, (enum side)side, root, &config[side]));
+        int64_t fewer = c->quick_tokens < c->tokens ? c->quick_tokens : c->tokens;
+        if (steps_of(&config[side], fewer) < FEWEST_STEPS)
+            return fail(STATUS_USAGE, "%lld tokens are less than %d steps, too few to be timed", (long long)fewer,
+                        FEWEST_STEPS);
+    }
+    return check_evaluation(&config[BASELINE], &config[OPTIMIZED]);
+}
+
+int64_t case_steps(const struct bench_case *c, const struct config *config, int quick) {
+    return steps_of(config, quick ? c->quick_tokens : c->tokens);
 }
 
 int case_load(struct bench_case *c, const char *path, const char *root) {
     const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
-    struct config config;
     memset(c, 0, sizeof *c);
     schema_defaults(&case_schema, c);
     int length = (int)strlen(file) - 5;
@@ -124,7 +176,7 @@ int case_load(struct bench_case *c, const char *path, const char *root) {
     snprintf(c->name, sizeof c->name, "%.*s", length, file);
     int status = read_seeds(c);
     if (!status) status = check_texts(c);
-    for (int side = 0; side < SIDES && !status; side++) status = case_config(c, (enum side)side, root, &config);
+    if (!status) status = check_sides(c, root);
     if (!status) status = lines_of_files(c->files, root, &c->lines);
     return status ? fail_within(status, "%s: ", path) : 0;
 }

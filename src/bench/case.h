@@ -39,6 +39,11 @@ int case_load_all(const char *folder, const char *root, const char *only, struct
 /* The config that a side runs with, checked. */
 int case_config(const struct bench_case *c, enum side side, const char *root, struct config *config);
 
+int64_t case_tokens_per_step(const struct config *config);
+
+/* Steps of a run for the loss: those that train on the case's tokens, rounded up. */
+int64_t case_steps(const struct bench_case *c, const struct config *config, int quick);
+
 /* Prints the keys that a case may have. */
 void case_help(FILE *out);
 

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,12 +18,14 @@
 
 static volatile sig_atomic_t stopped;
 
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+enum { ENDING = sizeof endings / sizeof *endings };
+
 static void note(int signal) { stopped = signal; }
 
 void child_catch_signals(void) {
     const struct sigaction action = {.sa_handler = note};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (int i = 0; i < ENDING; i++) sigaction(endings[i], &action, NULL);
 }
 
 int child_stopped(void) { return stopped != 0; }
@@ -30,8 +35,10 @@ static void start(const struct child *child, int log) {
     char threads[16];
     snprintf(threads, sizeof threads, "%d", child->threads);
     setpgid(0, 0);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    for (int i = 0; i < ENDING; i++) signal(endings[i], SIG_DFL);
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a harness that is killed takes its run with it */
+#endif
     setenv("OMP_NUM_THREADS", threads, 1);
     int nothing = open("/dev/null", O_RDONLY);
     if (chdir(child->folder)) _exit(126);
@@ -42,10 +49,28 @@ static void start(const struct child *child, int log) {
     _exit(127);
 }
 
+/* Asks the child to end once, so that a launcher ends its ranks, which are in process groups of their own; later it is not asked. */
+struct ending {
+    double asked_at; /* 0: not yet */
+    int killed;
+};
+
+static void end_child(pid_t pid, struct ending *ending) {
+    enum { PATIENCE_S = 3 };
+    if (!ending->asked_at) {
+        ending->asked_at = clock_seconds();
+        kill(-pid, SIGTERM);
+    } else if (!ending->killed && clock_seconds() - ending->asked_at > PATIENCE_S) {
+        ending->killed = 1;
+        kill(-pid, SIGKILL);
+    }
+}
+
 /* Polls: a wait that a signal and a time limit can end needs no more, and a thousandth of a second is nothing to a run. */
 static int wait_for(struct child *child, pid_t pid) {
     struct rusage usage;
-    int state, killed = 0;
+    int state;
+    struct ending end = {0};
     double begin = clock_seconds();
     for (;;) {
         pid_t done = wait4(pid, &state, WNOHANG, &usage);
@@ -53,10 +78,7 @@ static int wait_for(struct child *child, pid_t pid) {
         if (done == pid) break;
         if (done < 0 && errno != EINTR)
             return fail(STATUS_FAILED, "waiting for %s: %s", child->argv[0], strerror(errno));
-        if (!killed && (stopped || (child->limit_s > 0 && child->seconds > child->limit_s))) {
-            killed = 1;
-            kill(-pid, SIGKILL);
-        }
+        if (stopped || (child->limit_s > 0 && child->seconds > child->limit_s)) end_child(pid, &end);
         usleep(1000);
     }
     child->code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
@@ -66,7 +88,7 @@ static int wait_for(struct child *child, pid_t pid) {
     child->peak_bytes = (int64_t)usage.ru_maxrss * 1024;
 #endif
     if (stopped) return STATUS_STOPPED;
-    if (killed) return fail(STATUS_FAILED, "took longer than %.0f s and was killed", child->limit_s);
+    if (end.asked_at > 0) return fail(STATUS_FAILED, "took longer than %.0f s and was ended", child->limit_s);
     return 0;
 }
 

@@ -17,16 +17,6 @@ int measure_ranks(const struct measure *m, const struct bench_case *c, enum side
     return c->side[side].ranks ? (int)c->side[side].ranks : m->ranks;
 }
 
-int64_t measure_tokens_per_step(const struct config *config) {
-    const struct config_train *t = &config->train;
-    return t->slots * t->micro_batches_per_slot * t->micro_batch * t->seq_len;
-}
-
-int64_t measure_steps(const struct config *config, int64_t tokens) {
-    int64_t step = measure_tokens_per_step(config);
-    return (tokens + step - 1) / step;
-}
-
 /* A timed run neither evaluates nor saves. */
 static int write_config(const struct measure *m, const struct bench_case *c, const struct bench_run *run,
                         const char *path) {
@@ -63,7 +53,7 @@ static int add_mpirun(const char *argv[WORDS], char words[512], const char *rank
     return count;
 }
 
-struct steps { /* what a metrics file says */
+struct steps { /* what a metrics file says; a longer run is timed by its first STATS_MOST steps */
     double seconds[STATS_MOST];
     int count;
 };
@@ -124,7 +114,7 @@ int measure_run(const struct measure *m, const struct bench_case *c, struct benc
     snprintf(log, sizeof log, "%s/log", m->scratch);
     snprintf(ranks_text, sizeof ranks_text, "%d", ranks);
     TRY(case_config(c, run->side, m->root, &config));
-    run->tokens_per_step = measure_tokens_per_step(&config);
+    run->tokens_per_step = case_tokens_per_step(&config);
     TRY(write_config(m, c, run, config_path));
     folders_remove(folder);
     if (ranks > 1) count = add_mpirun(argv, words, ranks_text);

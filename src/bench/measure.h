@@ -17,10 +17,6 @@ struct measure {
 /* Ranks of a side of a case. */
 int measure_ranks(const struct measure *m, const struct bench_case *c, enum side side);
 
-/* Steps of a run for the loss: those that train on `tokens`, rounded up. */
-int64_t measure_steps(const struct config *config, int64_t tokens);
-int64_t measure_tokens_per_step(const struct config *config);
-
 /* Makes the run that run->side, seed, steps and for_loss describe, and fills the rest. A run that fails is 0 with run->failure; another
  * status means that measuring itself cannot go on. */
 int measure_run(const struct measure *m, const struct bench_case *c, struct bench_run *run);

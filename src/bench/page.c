@@ -9,12 +9,16 @@ struct text {
     char s[160];
 };
 
+static const char *prefix(enum verdict verdict) {
+    return verdict == VERDICT_SAME ? "within noise: " : verdict == VERDICT_NOISY ? "too noisy to tell: " : "";
+}
+
 /* "-12.3% (-13.0 to -11.5)", or that chance explains it. `ratio` and its interval are optimized / baseline. */
 static struct text percent(const struct difference *d) {
     struct text t = {"too few runs"};
     if (d->verdict == VERDICT_NONE) return t;
-    snprintf(t.s, sizeof t.s, "%s%+.1f%% (%+.1f to %+.1f)", d->verdict == VERDICT_SAME ? "within noise: " : "",
-             100 * (d->ratio - 1), 100 * (d->low - 1), 100 * (d->high - 1));
+    snprintf(t.s, sizeof t.s, "%s%+.1f%% (%+.1f to %+.1f)", prefix(d->verdict), 100 * (d->ratio - 1),
+             100 * (d->low - 1), 100 * (d->high - 1));
     return t;
 }
 
@@ -23,8 +27,8 @@ static struct text loss_percent(const struct loss_difference *d) {
     if (d->equal && d->pairs)
         snprintf(t.s, sizeof t.s, "the same bits");
     else if (d->verdict != VERDICT_NONE)
-        snprintf(t.s, sizeof t.s, "%s%+.2f%% (%+.4f, from %+.4f to %+.4f)",
-                 d->verdict == VERDICT_SAME ? "within noise: " : "", 100 * (d->ratio - 1), d->mean, d->low, d->high);
+        snprintf(t.s, sizeof t.s, "%s%+.2f%% (%+.4f, from %+.4f to %+.4f)", prefix(d->verdict), 100 * (d->ratio - 1),
+                 d->mean, d->low, d->high);
     return t;
 }
 
@@ -79,10 +83,9 @@ static void print_how(const struct summary *s, FILE *out) {
             "first two "
             "steps of each left out; validation loss after %lld tokens from %d seeds. Medians, with the smallest and "
             "the largest in "
-            "brackets; improvements with their 99%% interval (loss: 95%%). Memory: planned for a rank; measured as the "
+            "brackets; improvements with their 99%% interval. Memory: planned for a rank; measured as the "
             "largest resident set of a process.\n\n",
-            r->processor, r->cores, r->system, r->build, r->date, r->backend, s->pairs,
-            (long long)(r->quick ? c->quick_tokens : c->tokens), s->seeds);
+            r->processor, r->cores, r->system, r->build, r->date, r->backend, s->pairs, (long long)r->tokens, s->seeds);
     fprintf(out, "- Both sides: `%s`\n", c->config);
     if (c->set[0]) print_settings("They set", c->set, 0, out);
     print_settings("Baseline", c->side[BASELINE].set, c->side[BASELINE].ranks, out);

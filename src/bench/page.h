@@ -15,9 +15,11 @@ void page_case(const struct summary *summary, FILE *out);
 /* Its results alone, for the page in docs/: `folder` leads to the pictures. */
 void page_table(const struct summary *summary, const char *folder, FILE *out);
 
-/* pages.c. Writes FOLDER/NAME.md, the pictures FOLDER/NAME-*.svg, FOLDER/README.md and FOLDER/summary.json of these cases and of all others that have
- * records in FOLDER. Where `docs` is not NULL, the lines between "<!-- measured" and "<!-- end" of DOCS/NAME.md become the table and
- * the pictures. */
-int pages_write(const struct summary *summaries, int count, const char *folder, const char *docs);
+/* pages.c. Writes FOLDER/NAME.md and the pictures FOLDER/NAME-*.svg of a case that something is known of. Where `docs` is not NULL, the lines
+ * between "<!-- measured" and "<!-- end" of DOCS/NAME.md become the table and the pictures. */
+int pages_write(const struct summary *summary, const char *folder, const char *docs);
+
+/* Writes FOLDER/README.md and FOLDER/summary.json. */
+int pages_write_index(const struct summary *summaries, int count, const char *folder);
 
 #endif

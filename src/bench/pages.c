@@ -127,7 +127,7 @@ static int update_docs(const struct summary *s, const char *docs, const char *pi
     return failed || rename(next, path) ? fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno)) : 0;
 }
 
-static int write_index(const struct summary *summaries, int count, const char *folder) {
+int pages_write_index(const struct summary *summaries, int count, const char *folder) {
     FILE *out;
     TRY(open_page(folder, "README", ".md", &out));
     page_index(summaries, count, 0, out);
@@ -147,19 +147,15 @@ static int write_index(const struct summary *summaries, int count, const char *f
     return status;
 }
 
-int pages_write(const struct summary *summaries, int count, const char *folder, const char *docs) {
+int pages_write(const struct summary *s, const char *folder, const char *docs) {
     const char *machine = strrchr(folder, '/');
     char pictures[256];
     snprintf(pictures, sizeof pictures, "../../bench/results/%s/", machine ? machine + 1 : folder);
-    for (int i = 0; i < count; i++) {
-        const struct summary *s = &summaries[i];
-        if (!s->record->count) continue;
-        TRY(write_one(s, folder, ".md", page_case));
-        if (!s->pairs) continue;
-        TRY(write_one(s, folder, "-loss-tokens.svg", draw_tokens));
-        TRY(write_one(s, folder, "-loss-time.svg", draw_time));
-        TRY(write_one(s, folder, "-memory.svg", draw_memory));
-        if (docs) TRY(update_docs(s, docs, pictures));
-    }
-    return write_index(summaries, count, folder);
+    if (!s->record->count) return 0;
+    TRY(write_one(s, folder, ".md", page_case));
+    if (!s->pairs) return 0;
+    TRY(write_one(s, folder, "-loss-tokens.svg", draw_tokens));
+    TRY(write_one(s, folder, "-loss-time.svg", draw_time));
+    TRY(write_one(s, folder, "-memory.svg", draw_memory));
+    return docs ? update_docs(s, docs, pictures) : 0;
 }

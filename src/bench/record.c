@@ -1,14 +1,13 @@
 #include "bench/record.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/check.h"
+#include "base/whole_file.h"
 
 /* The fields of a run and of a record that are plain numbers or texts, and how the file calls them. */
 enum field_type { TEXT, WHOLE, INT, REAL };
@@ -42,7 +41,7 @@ static const struct field record_fields[] = {
     RECORD("case", TEXT, name),           RECORD("key", TEXT, key),         RECORD("machine", TEXT, machine),
     RECORD("processor", TEXT, processor), RECORD("system", TEXT, system),   RECORD("build", TEXT, build),
     RECORD("date", TEXT, date),           RECORD("backend", TEXT, backend), RECORD("cores", INT, cores),
-    RECORD("quick", INT, quick),
+    RECORD("quick", INT, quick),          RECORD("tokens", WHOLE, tokens),
 };
 enum {
     RUN_FIELDS = sizeof run_fields / sizeof *run_fields,
@@ -115,19 +114,16 @@ static void path_of(char path[1200], const char *folder, const char *name) {
 }
 
 int record_load(struct record *record, const char *folder, const char *name) {
-    char path[1200], *text = NULL;
-    size_t size = 0;
+    char path[1200], *text;
+    int64_t length;
     memset(record, 0, sizeof *record);
-    snprintf(record->name, sizeof record->name, "%s", name);
     path_of(path, folder, name);
-    FILE *f = fopen(path, "rb");
-    if (!f) return errno == ENOENT ? 0 : fail(STATUS_FAILED, "%s: cannot read: %s", path, strerror(errno));
-    ssize_t length = getdelim(&text, &size, '\0', f);
-    fclose(f);
-    cJSON *json = length > 0 ? cJSON_Parse(text) : NULL;
+    TRY(whole_file_read(path, &text, &length));
+    cJSON *json = text ? cJSON_Parse(text) : NULL;
+    int status = !text ? 0 : json ? read_record(json, record) : fail(STATUS_BAD_DATA, "is not JSON");
     free(text);
-    int status = json ? read_record(json, record) : fail(STATUS_BAD_DATA, "is not JSON");
     cJSON_Delete(json);
+    snprintf(record->name, sizeof record->name, "%s", name); /* whatever the file says: it is where it will be kept */
     return status ? fail_within(status, "%s: (remove it to measure anew) ", path) : 0;
 }
 
@@ -147,19 +143,14 @@ static cJSON *to_json(const struct record *record) {
 }
 
 int record_save(const struct record *record, const char *folder) {
-    char path[1200], next[1210];
+    char path[1200];
     cJSON *json = to_json(record);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
-    if (!text) return fail(STATUS_FAILED, "out of memory");
     path_of(path, folder, record->name);
-    snprintf(next, sizeof next, "%s.tmp", path);
-    FILE *f = fopen(next, "wb");
-    int failed = !f || fprintf(f, "%s\n", text) < 0 ? errno : 0;
-    if (f && fclose(f) && !failed) failed = errno;
+    int status = text ? whole_file_write(path, text, (int64_t)strlen(text)) : fail(STATUS_FAILED, "out of memory");
     cJSON_free(text);
-    if (!failed && rename(next, path)) failed = errno;
-    return failed ? fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(failed)) : 0;
+    return status;
 }
 
 void record_free(struct record *record) {
@@ -189,7 +180,8 @@ int record_add(struct record *record, const struct bench_run *run) {
 const struct bench_run *record_find(const struct record *record, enum side side, int pair) {
     for (int i = 0; i < record->count; i++) {
         const struct bench_run *run = &record->runs[i];
-        if (run->side == side && run->pair == pair && !run->failure[0]) return run;
+        if (run->side == side && run->pair == pair && !run->failure[0] && run->step_s > 0 && run->peak_bytes > 0)
+            return run;
     }
     return NULL;
 }

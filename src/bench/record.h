@@ -10,7 +10,6 @@ enum { CURVE_POINTS = 64 };
 
 /* One training run. */
 struct bench_run {
-    char key[17]; /* what it depends on (program, config, ranks, threads), hashed; see measure.c */
     enum side side;
     int pair; /* runs of one number are neighbours in time, one of each side */
     int64_t seed;
@@ -29,9 +28,10 @@ struct bench_run {
 
 struct record {
     char name[64]; /* of the case */
-    char key[17];  /* all that its runs depend on (program, configs, ranks, threads), hashed */
+    char key[17];  /* all that its runs depend on hashed; see key_of() in suite.c */
     char machine[64], processor[128], system[128], build[64], date[11], backend[16];
     int cores, quick;
+    int64_t tokens;         /* that a run for the loss was to train on */
     struct bench_run *runs; /* owned */
     int count, room;
 };

@@ -8,15 +8,12 @@
 static const double t99[] = {63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169,
                              3.106,  3.055, 3.012, 2.977, 2.947, 2.921, 2.898, 2.878, 2.861, 2.845,
                              2.831,  2.819, 2.807, 2.797, 2.787, 2.779, 2.771, 2.763, 2.756, 2.750};
-static const double t95[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-                             2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-                             2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
 enum { T_MOST = sizeof t99 / sizeof *t99 };
 
 /* Beyond the table the last row is kept, which errs to the wide side. */
-static double quantile(const double *table, double freedom) {
+static double quantile(double freedom) {
     int row = freedom < 1 ? 1 : freedom > T_MOST ? T_MOST : (int)freedom;
-    return table[row - 1];
+    return t99[row - 1];
 }
 
 static int by_value(const void *a, const void *b) {
@@ -60,12 +57,23 @@ static struct sample sample_of(double *values, int count) {
     return (struct sample){sum / kept, deviation * sqrt(count) / kept, kept - 1};
 }
 
+/* A difference of more could be there, and would matter: nothing is known. */
+#define NOISY 0.05
+
 static struct difference decide(double mean, double half, int pairs, double least) {
     struct difference d = {VERDICT_NONE, exp(mean), exp(mean - half), exp(mean + half), pairs};
     if (pairs < 3 || !isfinite(mean)) return d;
     int small = d.ratio >= 1 - least && d.ratio <= 1 + least;
-    d.verdict = small || (d.low <= 1 && d.high >= 1) ? VERDICT_SAME : d.ratio < 1 ? VERDICT_LESS : VERDICT_MORE;
+    if (small || (d.low <= 1 && d.high >= 1))
+        d.verdict = (d.high - d.low) / 2 > NOISY ? VERDICT_NOISY : VERDICT_SAME;
+    else
+        d.verdict = d.ratio < 1 ? VERDICT_LESS : VERDICT_MORE;
     return d;
+}
+
+int difference_known(const struct difference *d) {
+    enum { FEWEST = 5 };
+    return d->pairs >= FEWEST && (d->high - d->low) / 2 <= NOISY / 2;
 }
 
 struct difference compare_pairs(const double *a, const double *b, int count, double least) {
@@ -73,10 +81,11 @@ struct difference compare_pairs(const double *a, const double *b, int count, dou
     if (count < 1 || count > STATS_MOST) return (struct difference){VERDICT_NONE, NAN, NAN, NAN, count};
     for (int i = 0; i < count; i++) logs[i] = log(b[i] / a[i]);
     struct sample s = sample_of(logs, count);
-    return decide(s.mean, quantile(t99, s.freedom) * s.error, count, least);
+    return decide(s.mean, quantile(s.freedom) * s.error, count, least);
 }
 
-struct difference compare_sets(const double *a, int count_a, const double *b, int count_b, double least) {
+struct difference compare_sets(const double *a, int count_a, const double *b, int count_b, double session,
+                               double least) {
     double logs_a[STATS_MOST], logs_b[STATS_MOST];
     int fewer = count_a < count_b ? count_a : count_b;
     if (fewer < 1 || count_a > STATS_MOST || count_b > STATS_MOST)
@@ -87,7 +96,8 @@ struct difference compare_sets(const double *a, int count_a, const double *b, in
     double vx = x.error * x.error, vy = y.error * y.error, sum = vx + vy;
     double freedom = T_MOST; /* Welch and Satterthwaite */
     if (sum > 0 && x.freedom > 0 && y.freedom > 0) freedom = sum * sum / (vx * vx / x.freedom + vy * vy / y.freedom);
-    return decide(y.mean - x.mean, quantile(t99, freedom) * sqrt(sum), fewer, least);
+    double half = hypot(quantile(freedom) * sqrt(sum), t99[T_MOST - 1] * session);
+    return decide(y.mean - x.mean, half, fewer, least);
 }
 
 struct loss_difference compare_losses(const double *a, const double *b, int count) {
@@ -102,12 +112,15 @@ struct loss_difference compare_losses(const double *a, const double *b, int coun
     }
     if (count < 1) return d;
     for (int i = 0; i < count; i++) squares += (b[i] - a[i] - d.mean) * (b[i] - a[i] - d.mean);
-    double half = count > 1 ? quantile(t95, count - 1) * sqrt(squares / (count - 1) / count) : INFINITY;
+    double half = count > 1 ? quantile(count - 1) * sqrt(squares / (count - 1) / count) : INFINITY;
     d.low = d.mean - half;
     d.high = d.mean + half;
     d.ratio = sum_b / sum_a;
     if (count < 3 || !isfinite(d.mean)) return d;
     int small = fabs(d.mean) * 1000 < LEAST_PER_MILLE * fabs(sum_a / count);
-    d.verdict = small || (d.low <= 0 && d.high >= 0) ? VERDICT_SAME : d.mean < 0 ? VERDICT_LESS : VERDICT_MORE;
+    if (small || (d.low <= 0 && d.high >= 0))
+        d.verdict = half > NOISY * fabs(sum_a / count) ? VERDICT_NOISY : VERDICT_SAME;
+    else
+        d.verdict = d.mean < 0 ? VERDICT_LESS : VERDICT_MORE;
     return d;
 }

@@ -17,7 +17,8 @@ struct spread {
 struct spread spread_of(const double *values, int count);
 double median_of(const double *values, int count);
 
-enum verdict { VERDICT_NONE, VERDICT_SAME, VERDICT_LESS, VERDICT_MORE }; /* NONE: too little to say */
+/* NONE: too few runs to say anything; NOISY: no difference is seen, but one of more than five percent could be there. */
+enum verdict { VERDICT_NONE, VERDICT_NOISY, VERDICT_SAME, VERDICT_LESS, VERDICT_MORE };
 
 /* B against A. */
 struct difference {
@@ -27,14 +28,20 @@ struct difference {
     int pairs;
 };
 
-/* From pairs (a[i], b[i]) of neighbouring runs, all positive. The verdict is SAME where the interval holds 1 or the ratio is
+/* From pairs (a[i], b[i]) of neighbouring runs, all positive. No difference is seen where the interval holds 1 or the ratio is
  * within 1 +- least; NONE for fewer than three pairs. */
 struct difference compare_pairs(const double *a, const double *b, int count, double least);
 
-/* The same for sets that were not measured in turns (Welch's t). */
-struct difference compare_sets(const double *a, int count_a, const double *b, int count_b, double least);
+/* The same for sets that were not measured in turns (Welch's t). `session` is the standard deviation of what moves one set
+ * against the other as a whole, as a part of them: the machine's mood, which the spread inside a set does not show. */
+struct difference compare_sets(const double *a, int count_a, const double *b, int count_b, double session,
+                               double least);
 
-/* Losses of runs from the same seed, on the same tokens: the mean of b - a with its 95% interval. Equal to the last bit in all pairs:
+/* Whether there are pairs enough: five at least, and half the interval is at most 0.025. Only the width decides, never the result:
+ * stopping as soon as a difference shows would find differences that are not there. */
+int difference_known(const struct difference *difference);
+
+/* Losses of runs from the same seed, on the same tokens: the mean of b - a with its 99% interval. Equal to the last bit in all pairs:
  * `equal`. The ratio of the struct is b / a in the mean. */
 struct loss_difference {
     enum verdict verdict;

@@ -17,6 +17,8 @@ static void note_failures(struct summary *s) {
         snprintf(s->failure, sizeof s->failure, "%s, pair %d, seed %lld: %s",
                  run->side == BASELINE ? "baseline" : "optimized", run->pair + 1, (long long)run->seed, run->failure);
     }
+    for (char *p = s->failure; *p; p++) /* it goes into a table */
+        if (*p == '|') *p = '/';
 }
 
 void summarize(struct summary *s, const struct bench_case *c, const struct record *record) {
@@ -39,7 +41,7 @@ void summarize(struct summary *s, const struct bench_case *c, const struct recor
         s->pairs++;
     }
     for (int side = 0; side < SIDES; side++) {
-        s->peak[side] = spread_of(v.peak[side], s->pairs);
+        s->peak[side] = spread_of(v.peak[side], s->seeds ? s->seeds : s->pairs); /* whole runs come first */
         s->speed[side] = spread_of(v.speed[side], s->pairs);
         s->loss[side] = spread_of(v.loss[side], s->seeds);
     }
@@ -48,12 +50,9 @@ void summarize(struct summary *s, const struct bench_case *c, const struct recor
     s->better = compare_losses(v.loss[BASELINE], v.loss[OPTIMIZED], s->seeds);
 }
 
-int summary_precise(const struct summary *s, double precision) {
-    return s->pairs >= 3 && (s->faster.high - s->faster.low) / 2 <= precision;
-}
-
 const char *verdict_word(enum verdict verdict) {
     static const char *const words[] = {[VERDICT_NONE] = "too few runs",
+                                        [VERDICT_NOISY] = "too noisy to tell",
                                         [VERDICT_SAME] = "within noise",
                                         [VERDICT_LESS] = "less",
                                         [VERDICT_MORE] = "more"};

@@ -26,10 +26,7 @@ struct summary {
 
 void summarize(struct summary *summary, const struct bench_case *c, const struct record *record);
 
-/* Whether the speed is known well enough: half the interval of its ratio is at most `precision`. */
-int summary_precise(const struct summary *summary, double precision);
-
-/* "less", "more", "within noise", "too few runs" */
+/* "less", "more", "within noise", "too noisy to tell", "too few runs" */
 const char *verdict_word(enum verdict verdict);
 
 /* A new object with the verdicts, for scripts; NULL: out of memory. */

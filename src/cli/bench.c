@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/whole_file.h"
 #include "bench/lab_report.h"
 #include "build_info.h"
 #include "cli/cli.h"
@@ -108,13 +109,11 @@ static int measure(const struct request *request, struct lab labs[LABS], int *co
 }
 
 static int read_json(const char *path, cJSON **json) {
-    FILE *f = fopen(path, "rb");
-    char *text = NULL;
-    size_t size = 0;
-    if (!f) return fail(STATUS_USAGE, "--against: cannot read %s", path);
-    ssize_t length = getdelim(&text, &size, '\0', f);
-    fclose(f);
-    *json = length > 0 ? cJSON_Parse(text) : NULL;
+    char *text;
+    int64_t length;
+    TRY(whole_file_read(path, &text, &length));
+    if (!text) return fail(STATUS_USAGE, "--against: there is no %s", path);
+    *json = cJSON_Parse(text);
     free(text);
     return *json ? 0 : fail(STATUS_BAD_DATA, "--against: %s is not what 'lockstep bench --json' writes", path);
 }
@@ -123,7 +122,7 @@ static int write_json(const struct lab_page *page, const char *path) {
     cJSON *json = lab_report_json(page);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
-    int status = text ? cli_write_file(path, text, (int64_t)strlen(text)) : fail(STATUS_FAILED, "out of memory");
+    int status = text ? whole_file_write(path, text, (int64_t)strlen(text)) : fail(STATUS_FAILED, "out of memory");
     cJSON_free(text);
     return status;
 }

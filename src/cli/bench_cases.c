@@ -1,8 +1,8 @@
 /* lockstep bench --cases: every optimization against its baseline; --compare: what moved between two folders of results. */
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "bench/compare.h"
@@ -136,17 +136,23 @@ static int resolve(const char *path, const char *option, char out[2048]) {
 
 static int fill(struct request *r) {
     struct suite_options *s = &r->suite;
+    char self[2048];
     TRY(resolve(s->measure.root ? s->measure.root : ".", "--root", r->root));
-    TRY(resolve(s->measure.program ? s->measure.program : "/proc/self/exe", "--program", r->program));
+    TRY(resolve("/proc/self/exe", "--program", self));
+    TRY(resolve(s->measure.program ? s->measure.program : self, "--program", r->program));
     snprintf(r->results, sizeof r->results, "%s/bench/results", r->root);
     snprintf(r->docs, sizeof r->docs, "%s/docs/optimizations", r->root);
     s->measure.root = r->root;
     s->measure.program = r->program;
-    s->measure.cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    s->measure.cores = omp_get_num_procs(); /* those that this process may use */
     s->measure.ranks = (int)r->ranks;
     s->measure.limit_s = (double)r->limit;
     s->seeds = (int)r->seeds;
     s->build = BUILD_ID;
+    if (strcmp(r->program, self)) s->build = strrchr(r->program, '/') + 1; /* it may be of any version */
+    if (r->docs_too && s->results)
+        return fail(STATUS_USAGE, "--docs: pages in docs/ show what is in bench/results, not what --results names");
+    if (s->machine && strchr(s->machine, '/')) return fail(STATUS_USAGE, "--machine: '%s' is not one name", s->machine);
     if (!s->results) s->results = r->results;
     if (r->docs_too) s->docs = r->docs;
     if (s->measure.backend) { /* an unknown name is an error now, not in every run */

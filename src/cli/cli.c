@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/check.h"
 
@@ -49,18 +48,4 @@ int cli_bad_option(const char *command, char **argv) {
 void cli_print_bits(double bits, int64_t length) {
     printf("information %.3f bits in all: %.6f bits, or %.6f nats, a byte\n", bits, bits / (double)length,
            bits * 0.69314718055994530942 / (double)length);
-}
-
-int cli_write_file(const char *path, const char *text, int64_t length) {
-    char temporary[4200];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
-        return fail(STATUS_USAGE, "%.200s…: this path is too long", path);
-    FILE *f = fopen(temporary, "wb");
-    int failed =
-        !f || fwrite(text, 1, (size_t)length, f) != (size_t)length || fflush(f) || fsync(fileno(f)) ? errno : 0;
-    if (f && fclose(f) && !failed) failed = errno;
-    if (!failed && rename(temporary, path)) failed = errno;
-    if (!failed) return 0;
-    if (f) unlink(temporary);
-    return fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(failed));
 }

@@ -31,9 +31,6 @@ int cli_real(const char *option, const char *text, double low, double high, doub
 /* "information 123.4 bits in all: …" of a text of the built-in corpus. */
 void cli_print_bits(double bits, int64_t length);
 
-/* Writes a file that appears whole or not at all. */
-int cli_write_file(const char *path, const char *text, int64_t length);
-
 /* What getopt_long did not accept, as a usage error that points to --help. */
 int cli_bad_option(const char *command, char **argv);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/whole_file.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/cli.h"
@@ -166,7 +167,7 @@ static int write_tokenizer(const struct request *r) {
     int64_t length;
     snprintf(path, sizeof path, "%s/tokenizer.json", r->out);
     TRY(tokenizer_to_json(r->opened, &json, &length));
-    int status = cli_write_file(path, json, length);
+    int status = whole_file_write(path, json, length);
     free(json);
     return status;
 }

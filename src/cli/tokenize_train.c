@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/whole_file.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/cli.h"
@@ -140,7 +141,7 @@ static int write_json(const struct request *r, const struct tokenizer *tokenizer
     char *json;
     int64_t length;
     TRY(tokenizer_to_json(tokenizer, &json, &length));
-    int status = cli_write_file(r->out, json, length);
+    int status = whole_file_write(r->out, json, length);
     free(json);
     return status;
 }

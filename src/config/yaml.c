@@ -185,6 +185,10 @@ static int read_settings(struct reader *reader, const struct schema_key *key) {
         TRY(advance(reader));
         TRY(read_setting(reader, value));
         size_t length = strlen(name) + strlen(value) + 2;
+        char again[SCHEMA_NAME + 2];
+        snprintf(again, sizeof again, "\n%s=", name);
+        if (strstr(lines, again) || !strncmp(lines, again + 1, strlen(again) - 1))
+            return problem(reader, "%s: '%s' is given a second time", key->name, name);
         if (strchr(name, '=') || strchr(value, '\n') || used + length >= sizeof lines)
             return problem(reader, "%s: '%s' does not fit into a list of settings", key->name, name);
         used += (size_t)snprintf(lines + used, sizeof lines - used, "%s=%s\n", name, value);

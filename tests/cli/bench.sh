@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # lockstep bench: where a step's time goes, and every optimization against its baseline.
+# shellcheck source=tests/cli/lib.sh
 source "$(dirname "$0")/lib.sh"
 synthetic=${SYNTHETIC:?must name the program that stands for lockstep}
 
@@ -23,7 +24,7 @@ refuses 2 'rounds' "$LOCKSTEP" bench tiny.yaml --rounds 0
 
 mkdir cases
 words=$'use_when: x\nskip_when: x\ntrade_offs: x\nupkeep: x\nspeed_steps: 6\n'
-case_file() { printf 'title: %s\nconfig: tiny.yaml\nquick_tokens: 3072\n%s%s\n' "$1" "$words" "$2" >"cases/$1.yaml"; }
+case_file() { printf 'title: %s\nconfig: tiny.yaml\nset: {train.eval_batches: 0}\nquick_tokens: 3072\n%s%s\n' "$1" "$words" "$2" >"cases/$1.yaml"; }
 run_all=("$LOCKSTEP" bench --cases cases --root . --results results --machine here --quick)
 
 say "a case with lockstep itself: pages, pictures, index, raw figures; on 2 ranks the bits are the same"
@@ -31,7 +32,7 @@ need_ranks
 case_file ranks 'optimized: {ranks: 2}'
 expect 0 "${run_all[@]}"
 prints '^\| \[ranks\]\(ranks.md\) \| .* the same bits ' "the same loss on 1 and 2 ranks"
-tells '^\[1/1\] ranks .*left, about' "the time left"
+tells '^\[1/1\] ranks .* runs left, [0-9.]+ to [0-9.]+ minutes' "the time left"
 for file in ranks.md README.md summary.json raw/ranks.json ranks-memory.svg ranks-loss-tokens.svg ranks-loss-time.svg; do
     [[ -s results/here-quick/$file ]] || die "$file is not there"
 done
@@ -78,8 +79,38 @@ status=0
 wait $! || status=$?
 same "exit status" 75 "$status"
 tells 'what is done is kept' "that it can go on"
-! pgrep -f "$SCRATCH.*synthetic" >/dev/null || die "a run was left behind"
+! pgrep -f 'synthetic train .*lockstep-bench-' >/dev/null || die "a run was left behind"
 [[ -z $(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'lockstep-bench-*' -newer cases/slow.yaml 2>/dev/null) ]] || die "scratch was left behind"
+
+say "a pair is measured together: what a stop left of one is measured again"
+rm cases/*.yaml
+case_file halves ''
+expect 0 "${run_all[@]}"
+sed -i '0,/"step_s":/s/"step_s":[^,]*/"step_s": null/' results/here-quick/raw/halves.json
+expect 0 "${run_all[@]}"
+same "pairs made again" 1 "$(grep -c '^\[1/1\] halves' "$ERR")"
+
+say "what the figures depend on: data, environment; the folder belongs to one measurement; options"
+echo "some text that is long enough for a window or two of sixteen tokens, and then some more" >text.txt
+for _ in 1 2 3 4 5 6 7; do cat text.txt text.txt >longer.txt && mv longer.txt text.txt; done
+case_file halves 'optimized: {set: {train.clip: 2}}'
+sed -i 's/set: {train.eval_batches: 0}/set: {train.eval_batches: 0, data.train: text.txt}/' cases/halves.yaml
+expect 0 "${run_all[@]}"
+expect 0 "${run_all[@]}"
+[[ ! -s $ERR ]] || die "something was run again"
+echo more >>text.txt
+expect 0 "${run_all[@]}"
+tells 'halves' "that other data are measured anew"
+expect 0 env OMP_PROC_BIND=true "${run_all[@]}"
+tells 'halves' "that another environment is measured anew"
+refuses 2 'case halves has 5' "${run_all[@]}" --seeds 9
+refuses 2 'not what --results names' "${run_all[@]}" --docs
+refuses 2 'is not one name' "${run_all[@]}" --machine a/b
+flock results/here-quick sleep 2 &
+background+=($!)
+sleep 0.2
+refuses 2 'another measurement writes here' "${run_all[@]}" --again
+wait $!
 
 say "comparing folders"
 rm cases/*.yaml
@@ -87,6 +118,6 @@ case_file one ''
 expect 0 "${run_all[@]}"
 cp -r results/here-quick old
 expect 0 "$LOCKSTEP" bench --compare old results/here-quick
-prints '^[0-9]+ figures of [0-9]+ cases compared, 0 moved' "that nothing moved"
+prints '^[0-9]+ figures of [0-9]+ cases compared, 0 moved,' "that nothing moved"
 refuses 2 'give two folders' "$LOCKSTEP" bench --compare old
 refuses 2 'has no raw' "$LOCKSTEP" bench --compare old cases

@@ -1,0 +1,86 @@
+#include "bench/key.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include "base/check.h"
+
+extern char **environ;
+
+int key_program(const char *path, uint64_t *hash) {
+    char block[1 << 14];
+    FILE *f = fopen(path, "rb");
+    if (!f) return fail(STATUS_USAGE, "%s: cannot read the program to measure: %s", path, strerror(errno));
+    XXH64_state_t *state = XXH64_createState();
+    int status = state ? 0 : fail(STATUS_FAILED, "out of memory");
+    if (state) XXH64_reset(state, 0);
+    for (size_t n; !status && (n = fread(block, 1, sizeof block, f)) > 0;) XXH64_update(state, block, n);
+    if (!status) *hash = XXH64_digest(state);
+    fclose(f);
+    XXH64_freeState(state);
+    return status;
+}
+
+static void print_file(const char *path, FILE *out) {
+    struct stat info;
+    if (!stat(path, &info)) fprintf(out, "%s %lld %lld\n", path, (long long)info.st_size, (long long)info.st_mtime);
+}
+
+/* Sizes and times of the files that a list of sources names, with or without weights. A name that is no file, such as the built-in
+ * corpus, adds nothing. */
+static void print_sources(const char *sources, const char *root, FILE *out) {
+    static const char *const forms[] = {"", "/*", "-*"}; /* a file, a folder's files, the shards of a name */
+    for (const char *at = sources; *at; at += strspn(at, ", ")) {
+        int length = (int)strcspn(at, ", ");
+        for (size_t form = 0; form < sizeof forms / sizeof *forms; form++) {
+            char pattern[2 * CONFIG_LIST];
+            glob_t found;
+            snprintf(pattern, sizeof pattern, "%s%s%.*s%s", *at == '/' ? "" : root, *at == '/' ? "" : "/", length, at,
+                     forms[form]);
+            if (glob(pattern, 0, NULL, &found)) continue;
+            for (size_t i = 0; i < found.gl_pathc; i++) print_file(found.gl_pathv[i], out);
+            globfree(&found);
+        }
+        at += length;
+    }
+}
+
+static void print_environment(FILE *out) {
+    static const char *const prefixes[] = {"OMP_", "GOMP_", "OPENBLAS_", "OMPI_MCA_", "LOCKSTEP_MPIRUN="};
+    for (char **variable = environ; *variable; variable++)
+        for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+            if (!strncmp(*variable, prefixes[i], strlen(prefixes[i]))) fprintf(out, "%s\n", *variable);
+}
+
+static int print_side(const struct measure *m, const struct bench_case *c, enum side side, FILE *out) {
+    struct config config;
+    TRY(case_config(c, side, m->root, &config));
+    config_print(&config, out);
+    fprintf(out, "ranks %d\n", measure_ranks(m, c, side));
+    print_sources(config.data.train, m->root, out);
+    print_sources(config.data.val, m->root, out);
+    return 0;
+}
+
+int key_of_case(const struct measure *m, const struct bench_case *c, uint64_t program, const char *processor, int seeds,
+                int quick, char key[17]) {
+    char *text = NULL;
+    size_t length;
+    FILE *f = open_memstream(&text, &length);
+    if (!f) return fail(STATUS_FAILED, "out of memory");
+    int status = print_side(m, c, BASELINE, f);
+    if (!status) status = print_side(m, c, OPTIMIZED, f);
+    fprintf(f, "%016llx %s %s %d cores, %d of seeds %s, %lld tokens, %lld steps\n", (unsigned long long)program,
+            processor, m->backend ? m->backend : "", m->cores, seeds, c->seeds_text,
+            (long long)(quick ? c->quick_tokens : c->tokens), (long long)c->speed_steps);
+    print_environment(f);
+    int failed = fclose(f);
+    if (!status && failed) status = fail(STATUS_FAILED, "out of memory");
+    if (!status) snprintf(key, 17, "%016llx", (unsigned long long)XXH64(text, length, 0));
+    free(text);
+    return status;
+}
