@@ -66,7 +66,8 @@ void lab_report_print(const struct lab_page *page, FILE *out) {
     for (int i = 0; i < page->count; i++) print_lab(page, &page->labs[i], out);
     fprintf(out,
             "\nThe ceiling of an op is the slower of its arithmetic at the rate of matrix products and its traffic at "
-            "the rate of copies; what fits into a cache, or is faster than the BLAS that was measured, is above it. Medians of rounds; each op is timed where "
+            "the rate of copies; what fits into a cache, or is faster than the BLAS that was measured, is above it. "
+            "Medians of rounds; each op is timed where "
             "it stands in the step.\n");
 }
 

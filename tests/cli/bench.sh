@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # lockstep bench: where a step's time goes, and every optimization against its baseline.
-# shellcheck source=tests/cli/lib.sh
+# shellcheck source=tests/cli/lib.sh disable=SC1091
 source "$(dirname "$0")/lib.sh"
 synthetic=${SYNTHETIC:?must name the program that stands for lockstep}
 
