@@ -125,6 +125,7 @@ int measure_run(const struct measure *m, const struct bench_case *c, struct benc
                           .log = log,
                           .threads = m->cores > ranks ? m->cores / ranks : 1,
                           .limit_s = m->limit_s};
+    if (m->rest_s) sleep((unsigned)m->rest_s);
     int status = child_run(&child);
     if (status == STATUS_STOPPED) return status;
     child_last_words(log, last, sizeof last);

@@ -12,6 +12,7 @@ struct measure {
     const char *backend; /* "cpu" …; NULL: as the config says */
     int cores, ranks;    /* ranks where the case does not say; threads of a rank are its share of the cores */
     double limit_s;
+    int rest_s; /* idle before each run, for machines that slow down when they were busy */
 };
 
 /* Ranks of a side of a case. */

@@ -32,6 +32,7 @@ static const char usage[] =
     "  --results DIR     instead of bench/results\n"
     "  --cases DIR       the folder of the cases; --root DIR is where the paths in them start\n"
     "  --program FILE    the lockstep to measure (default: this one)\n"
+    "  --rest SECONDS    idle before each run: some machines slow down for a while after they were busy (default 0)\n"
     "  --limit SECONDS   a run that takes longer has failed (default 7200)\n"
     "  --help-case       the keys of a case's YAML\n"
     "\n"
@@ -55,6 +56,7 @@ enum {
     OPT_AGAIN,
     OPT_PROGRAM,
     OPT_LIMIT,
+    OPT_REST,
     OPT_HELP_CASE,
     OPT_HELP
 };
@@ -74,6 +76,7 @@ static const struct option options[] = {
     {"again", no_argument, NULL, OPT_AGAIN},
     {"program", required_argument, NULL, OPT_PROGRAM},
     {"limit", required_argument, NULL, OPT_LIMIT},
+    {"rest", required_argument, NULL, OPT_REST},
     {"help-case", no_argument, NULL, OPT_HELP_CASE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -83,7 +86,7 @@ struct request {
     struct suite_options suite;
     char root[2048], program[2048], results[2100], docs[2100];
     int list, docs_too;
-    int64_t ranks, seeds, limit;
+    int64_t ranks, seeds, limit, rest;
 };
 
 static int take_option(int c, struct request *r) {
@@ -116,6 +119,8 @@ static int take_option(int c, struct request *r) {
         return cli_whole("--seeds", optarg, 1, MOST_SEEDS, &r->seeds);
     case OPT_LIMIT:
         return cli_whole("--limit", optarg, 1, 1000000, &r->limit);
+    case OPT_REST:
+        return cli_whole("--rest", optarg, 0, 3600, &r->rest);
     default:
         r->docs_too |= c == OPT_DOCS;
         s->quick |= c == OPT_QUICK;
@@ -147,6 +152,7 @@ static int fill(struct request *r) {
     s->measure.cores = omp_get_num_procs(); /* those that this process may use */
     s->measure.ranks = (int)r->ranks;
     s->measure.limit_s = (double)r->limit;
+    s->measure.rest_s = (int)r->rest;
     s->seeds = (int)r->seeds;
     s->build = BUILD_ID;
     if (strcmp(r->program, self)) s->build = strrchr(r->program, '/') + 1; /* it may be of any version */
