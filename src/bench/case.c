@@ -25,6 +25,8 @@ static const struct schema_key keys[] = {
     SETTINGS("optimized.set", side[OPTIMIZED].set, "keys that the optimized side sets"),
     {"optimized.ranks", VALUE_WHOLE, AT(side[OPTIMIZED].ranks), "0", CLASS_RUN,
      "ranks of the optimized side; 0: as run_all says", .low = 0, .high = 1024},
+    {"threads", VALUE_WHOLE, AT(threads), "0", CLASS_RUN, "threads of each rank; 0: the rank's share of the cores",
+     .low = 0, .high = 1024},
     {"tokens", VALUE_WHOLE, AT(tokens), "1000000", CLASS_RUN, "tokens that each run for the loss trains on", .low = 1,
      .high = SCHEMA_WHOLE_MAX},
     {"quick_tokens", VALUE_WHOLE, AT(quick_tokens), "100000", CLASS_RUN, "the same with --quick", .low = 1,

@@ -15,6 +15,7 @@ struct bench_case {
         char set[CONFIG_LIST];
         int64_t ranks; /* 0: as run_all is told */
     } side[SIDES];
+    int64_t threads;              /* of each rank; 0: its share of the cores */
     int64_t tokens, quick_tokens; /* trained on for the loss; with --quick */
     int64_t speed_steps;          /* of the runs that are only timed */
     char seeds_text[CONFIG_LIST];

@@ -60,7 +60,7 @@ static int print_side(const struct measure *m, const struct bench_case *c, enum 
     struct config config;
     TRY(case_config(c, side, m->root, &config));
     config_print(&config, out);
-    fprintf(out, "ranks %d\n", measure_ranks(m, c, side));
+    fprintf(out, "ranks %d of %d threads\n", measure_ranks(m, c, side), measure_threads(m, c, side));
     print_sources(config.data.train, m->root, out);
     print_sources(config.data.val, m->root, out);
     return 0;

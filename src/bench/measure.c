@@ -17,6 +17,12 @@ int measure_ranks(const struct measure *m, const struct bench_case *c, enum side
     return c->side[side].ranks ? (int)c->side[side].ranks : m->ranks;
 }
 
+int measure_threads(const struct measure *m, const struct bench_case *c, enum side side) {
+    int ranks = measure_ranks(m, c, side);
+    if (c->threads) return (int)c->threads;
+    return m->cores > ranks ? m->cores / ranks : 1;
+}
+
 /* A timed run neither evaluates nor saves. */
 static int write_config(const struct measure *m, const struct bench_case *c, const struct bench_run *run,
                         const char *path) {
@@ -123,7 +129,7 @@ int measure_run(const struct measure *m, const struct bench_case *c, struct benc
     struct child child = {.argv = argv,
                           .folder = m->root,
                           .log = log,
-                          .threads = m->cores > ranks ? m->cores / ranks : 1,
+                          .threads = measure_threads(m, c, run->side),
                           .limit_s = m->limit_s};
     if (m->rest_s) sleep((unsigned)m->rest_s);
     int status = child_run(&child);

@@ -86,7 +86,11 @@ static void print_how(const struct summary *s, FILE *out) {
             "brackets; improvements with their 99%% interval. Memory: planned for a rank; measured as the "
             "largest resident set of a process.\n\n",
             r->processor, r->cores, r->system, r->build, r->date, r->backend, s->pairs, (long long)r->tokens, s->seeds);
-    fprintf(out, "- Both sides: `%s`\n", c->config);
+    fprintf(out, "- Both sides: `%s`, ", c->config);
+    if (c->threads)
+        fprintf(out, "%lld thread%s a rank\n", (long long)c->threads, c->threads == 1 ? "" : "s");
+    else
+        fprintf(out, "all cores, shared among the ranks\n");
     if (c->set[0]) print_settings("They set", c->set, 0, out);
     print_settings("Baseline", c->side[BASELINE].set, c->side[BASELINE].ranks, out);
     print_settings("Optimized", c->side[OPTIMIZED].set, c->side[OPTIMIZED].ranks, out);

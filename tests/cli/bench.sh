@@ -103,6 +103,17 @@ expect 0 "${run_all[@]}"
 tells 'halves' "that other data are measured anew"
 expect 0 env OMP_PROC_BIND=true "${run_all[@]}"
 tells 'halves' "that another environment is measured anew"
+cat >asks <<END
+#!/bin/sh
+echo "\$OMP_NUM_THREADS" >>$PWD/threads.txt
+exec $synthetic "\$@"
+END
+chmod +x asks
+expect 0 "${run_all[@]}" --program asks
+case_file halves 'threads: 7'
+expect 0 "${run_all[@]}" --program asks
+same "threads of the runs" "$(env -u OMP_NUM_THREADS nproc) 7" "$(uniq threads.txt | paste -sd ' ')"
+grep -q ', 7 threads a rank$' results/here-quick/halves.md || die "the page does not tell the threads"
 refuses 2 'case halves has 5' "${run_all[@]}" --seeds 9
 refuses 2 'not what --results names' "${run_all[@]}" --docs
 refuses 2 'is not one name' "${run_all[@]}" --machine a/b
