@@ -85,7 +85,7 @@ static int build(struct trial *t, enum dtype type) {
     struct builder b = {.plan = plan, .config = &t->config, .segment = SEG_MICRO_FIRST, .type = type};
     b.batch = (int)row->batch;
     b.time = (int)row->time;
-    b.k_cache = b.v_cache = NONE;
+    b.k_cache = b.v_cache = b.rope_table = b.layer = NONE;
     TRY(add_io(row, &b));
     plan_begin_segment(plan, SEG_MICRO_FIRST);
     TRY(row->emit(row, &b, &t->y));
@@ -97,6 +97,19 @@ static int build(struct trial *t, enum dtype type) {
     return plan_check(plan, "memory");
 }
 
+/* What emit functions read of a model's config. */
+static void set_model(const struct op_case *row, struct config_model *model) {
+    if (row->heads) model->heads = row->heads;
+    model->kv_heads = row->kv_heads ? row->kv_heads : model->heads;
+    if (row->vocab) model->vocab = row->vocab;
+    if (row->naive) model->attention = ATTENTION_NAIVE;
+    if (!row->turning) return;
+    model->position = POSITION_ROPE;
+    model->rope_layout = row->pairs ? ROPE_PAIRS : ROPE_HALVES;
+    model->width = row->width / (model->heads + 2 * model->kv_heads) * model->heads; /* of the queries in "x" */
+    model->rope_fraction = (double)row->turning * (double)model->heads / (double)model->width;
+}
+
 void trial_open(struct trial *t, const struct op_case *row, enum dtype type) {
     memset(t, 0, sizeof *t);
     t->row = row;
@@ -104,6 +117,7 @@ void trial_open(struct trial *t, const struct op_case *row, enum dtype type) {
     t->comm = (struct comm){.transport = &transport_self, .size = 1};
     config_defaults(&t->config);
     t->config.train.clip = row->clip;
+    set_model(row, &t->config.model);
     if (row->low != row->high) {
         t->config.train.loss_clamp[0] = row->low;
         t->config.train.loss_clamp[1] = row->high;
@@ -257,7 +271,7 @@ static int add_cache(struct builder *b, const struct op_case *row, const char *n
     buf.dim[0] = 1; /* layers */
     buf.dim[1] = row->batch;
     buf.dim[2] = row->positions;
-    buf.dim[3] = row->width;
+    buf.dim[3] = row->width / row->heads * (row->kv_heads ? row->kv_heads : row->heads);
     snprintf(buf.name, sizeof buf.name, "%s", name);
     return plan_add_buf(b->plan, &buf, cache);
 }
@@ -265,20 +279,22 @@ static int add_cache(struct builder *b, const struct op_case *row, const char *n
 int emit_attention_ways(const struct op_case *row, struct builder *b, int *y) {
     int qkv, o;
     *y = NONE;
-    TRY(case_input(b, "qkv", row->batch * row->time, 3 * row->width, &qkv));
-    TRY(emit_attention(b, "o", qkv, 0, row->heads, row->rate, &o));
+    int64_t kv_heads = row->kv_heads ? row->kv_heads : row->heads;
+    int64_t columns = row->width / row->heads * (row->heads + 2 * kv_heads);
+    TRY(case_input(b, "qkv", row->batch * row->time, columns, &qkv));
+    TRY(emit_attention(b, "o", qkv, 0, row->rate, &o));
     case_result(b, o);
 
     TRY(add_cache(b, row, "k_cache", &b->k_cache));
     TRY(add_cache(b, row, "v_cache", &b->v_cache));
     builder_scope(b, "h0.");
     TRY(next_segment(b, SEG_PREFILL, row->hidden));
-    TRY(case_input(b, "qkv.chunk", row->batch * row->hidden, 3 * row->width, &qkv));
-    TRY(emit_attention(b, "o.chunk", qkv, 0, row->heads, row->rate, &o));
+    TRY(case_input(b, "qkv.chunk", row->batch * row->hidden, columns, &qkv));
+    TRY(emit_attention(b, "o.chunk", qkv, 0, row->rate, &o));
     case_result(b, o);
     TRY(next_segment(b, SEG_DECODE, 1));
-    TRY(case_input(b, "qkv.one", row->batch, 3 * row->width, &qkv));
-    TRY(emit_attention(b, "o.one", qkv, 0, row->heads, row->rate, &o));
+    TRY(case_input(b, "qkv.one", row->batch, columns, &qkv));
+    TRY(emit_attention(b, "o.one", qkv, 0, row->rate, &o));
     case_result(b, o);
     return 0;
 }

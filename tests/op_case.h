@@ -24,6 +24,12 @@ struct op_case {
     int (*op)(const struct op_case *row, struct builder *b, int x, int *y);
     unsigned checks; /* which checks of test_ops.c hold here */
     int64_t batch, time, width, out, hidden, heads, vocab, positions;
+    int64_t kv_heads; /* 0: as many as heads */
+    int64_t padding;  /* logits of a row beyond vocab */
+    int64_t turning;  /* RoPE: channels of a head that turn, */
+    int pairs;        /* the layout of pairs, */
+    int naive;        /* attention: naive; */
+    int modern;       /* and a model with every switch that is off in GPT-2 */
     int bias;
     int documents;    /* sequences hold several documents: the plan has `starts` */
     double rate;      /* of dropout */
@@ -90,7 +96,7 @@ void case_result(struct builder *b, int id);
  *
  * The update of parameters "w"[out,width], which decays, and "b"[hidden]: segment update, as plan_update() makes it. */
 int emit_update(const struct op_case *row, struct builder *b, int *y);
-/* Causal attention in three ways: onto "qkv"[batch*time,3*width] as a whole (segment micro_first), and onto caches of
+/* Causal attention in three ways: onto "qkv", whose heads have width / heads channels, as a whole (segment micro_first), and onto caches of
  * `positions` tokens, `hidden` tokens at a time (prefill; "qkv.chunk") and one at a time (decode; "qkv.one"). */
 int emit_attention_ways(const struct op_case *row, struct builder *b, int *y);
 /* The reduction of `width` gradients "leaf" with sums "held", on rank `rank` of `ranks` with `slots` slots: fold in segment

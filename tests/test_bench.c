@@ -30,12 +30,12 @@ static void cases_are_read(void **state) {
     assert_int_equal(c.n_seeds, 2);
     assert_int_equal(c.seeds[1], 8);
     assert_int_equal(c.side[BASELINE].ranks, 2);
-    must(case_config(&c, BASELINE, ".", &config));
+    must(case_config(&c, BASELINE, 1, ".", &config));
     assert_int_equal(config.train.micro_batch, 5);
     assert_int_equal(config.train.slots, 2);
     assert_float_equal(config.train.betas[1], 0.9, 0);
     assert_float_equal(config.train.clip, 0, 0);
-    must(case_config(&c, OPTIMIZED, ".", &config));
+    must(case_config(&c, OPTIMIZED, 1, ".", &config));
     assert_float_equal(config.train.clip, 1, 0);
     assert_string_equal(config.data.train, "0.5 a, 0.5 b");
 }

@@ -67,12 +67,15 @@ static void defaults_are_the_documented_ones(void **state) {
     static const char text[] =
         "{name: run, runs_dir: runs, backend: auto,\n"
         "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash,\n"
+        "  norm_eps: 1.0e-5, rope_theta: 10000, rope_layout: halves, rope_fraction: 1, qk_norm: false, kv_heads: 0,\n"
         "  layers: 4, width: 128, heads: 4, hidden: 0, vocab: 256, context: 64, tie: true, bias: true,\n"
+        "  vocab_multiple: 1, logit_softcap: 0,\n"
         "  dropout: {attention: 0.1, residual: 0.1, embedding: 0.1}},\n"
         "data: {train: stories, val: 0.1, tokenizer: auto, documents: joined, prefetch: true},\n"
         "train: {steps: 2000, slots: 8, micro_batch: 3, micro_batches_per_slot: 1, seq_len: 0, lr: 1.0e-3,\n"
         "  min_lr_ratio: 0.1, schedule: cosine, warmup: 100, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1.0e-8,\n"
         "  clip: 1.0, loss_clamp: [0, 20], seed: 1337, precision: fp32, recompute: none, eval_every: 250,\n"
+        "  recompute_every: 2, recompute_budget_mb: 0, compile: true, stage: 1, init_from: '',\n"
         "  eval_batches: 20},\n"
         "dist: {zero: 0, reduce: tree, bucket_mb: 25, wire: fp32}, ckpt: {every: 500, keep: 3, last: true},\n"
         "guard: {max_skipped: 10}}\n";
@@ -149,7 +152,7 @@ static void unknown_keys(void **state) {
         /* planned, and not there yet */
         {"guard: {every: 0}\n", "run.yaml:1: unknown key 'guard.every'; did you mean 'ckpt.every'?"},
         {"ckpt: {async: true}\n", "run.yaml:1: unknown key 'ckpt.async'; did you mean 'ckpt.last'?"},
-        {"model: {kv_heads: 4}\n", "run.yaml:1: unknown key 'model.kv_heads'; did you mean 'model.heads'?"},
+        {"model: {kv_head: 4}\n", "run.yaml:1: unknown key 'model.kv_head'; did you mean 'model.kv_heads'?"},
     };
     refuse_files(files, LENGTH(files));
 
@@ -213,7 +216,7 @@ static void values_of_the_wrong_kind(void **state) {
     refuse("train.betas", "-0.1,0.9", "--set: train.betas: -0.1 is out of range (0 to below 1)");
     refuse("model.tie", "maybe", "--set: model.tie: 'maybe' is not true or false");
     refuse("model.tie", "1", "--set: model.tie: '1' is not true or false");
-    refuse("model.norm", "rmsnorm", "--set: model.norm: 'rmsnorm' is not one of: layernorm");
+    refuse("model.norm", "batchnorm", "--set: model.norm: 'batchnorm' is not one of: layernorm, rmsnorm");
     refuse("train.schedule", "Cosine", "--set: train.schedule: 'Cosine' is not one of: cosine, linear, constant, wsd");
     refuse("train.precision", "bf16", "--set: train.precision: 'bf16' is not one of: fp32, fp64");
     refuse("name", "", "--set: name: must not be empty");
@@ -276,7 +279,7 @@ static void bad_files(void **state) {
     static const struct refusal files[] = {
         {"train:\n  steps: 10\n  lr: fast\n", "run.yaml:3: train.lr: 'fast' is not a number"},
         {"train: {lr: 50}\n", "run.yaml:1: train.lr: 50 is out of range (above 0, up to 10)"},
-        {"model:\n  norm: rmsnorm\n", "run.yaml:2: model.norm: 'rmsnorm' is not one of: layernorm"},
+        {"model:\n  norm: batchnorm\n", "run.yaml:2: model.norm: 'batchnorm' is not one of: layernorm, rmsnorm"},
         {"name: a\nname: b\n", "run.yaml:2: 'name' is given a second time; the first is in line 1"},
         {"train:\n  lr: 0.1\ntrain.lr: 0.2\n", "run.yaml:3: 'train.lr' is given a second time; the first is in line 2"},
         {"train:\n  lr: 0.1\n\ntrain:\n  seed: 2\n",
@@ -356,6 +359,17 @@ static void checks_across_keys(void **state) {
     static const struct refusal bad[] = {
         {"model: {heads: 5}", "model.heads: 5 does not divide model.width 128; 4 or 8 do"},
         {"model: {heads: 100, width: 64}", "model.heads: 100 does not divide model.width 64; 64 does"},
+        {"model: {heads: 6, width: 24, kv_heads: 4}", "model.kv_heads: 4 does not divide model.heads 6; 3 does"},
+        {"model: {heads: 4, kv_heads: 8}", "model.kv_heads: 8 does not divide model.heads 4; 4 does"},
+        {"model: {heads: 4, width: 12, position: rope}",
+         "model.position: rope turns pairs of channels, but a head has 3 (model.width / model.heads)"},
+        {"model: {heads: 4, width: 32, position: rope, rope_fraction: 0.4}",
+         "model.rope_fraction: 0.4 of a head's 8 channels is not an even number of channels"},
+        {"train: {stage: 2}", "train.stage: 2 starts from weights: name a checkpoint or a run in train.init_from"},
+        {"train: {init_from: runs/a}",
+         "train.init_from: is given, but stage 1 starts from random weights; set train.stage: 2"},
+        {"train: {recompute: budget}",
+         "train.recompute: budget needs train.recompute_budget_mb, the MiB that a rank may take"},
         {"model: {heads: 2, width: 7}", "model.heads: 2 does not divide model.width 7; 1 or 7 do"},
         {"model: {heads: 1000, width: 2500}", "model.heads: 1000 does not divide model.width 2500; 625 does"},
         {"train: {seq_len: 65}", "train.seq_len: 65 is more than model.context 64"},
@@ -384,6 +398,11 @@ static void checks_across_keys(void **state) {
     assert_int_equal(config_check(&config), 0);
     assert_int_equal(config.model.hidden, 384);
     assert_int_equal(config.train.seq_len, 32);
+    assert_int_equal(config.model.kv_heads, 4);
+    load_well(&config, "model: {width: 96, ffn: swiglu, vocab: 250, vocab_multiple: 64}");
+    assert_int_equal(config_check(&config), 0);
+    assert_int_equal(config.model.hidden, 256); /* 8/3 of the width, and a multiple of 64 */
+    assert_int_equal(config_vocab_rows(&config.model), 256);
     load_well(&config, "{model: {hidden: 100}, train: {seq_len: 16}}");
     assert_int_equal(config_check(&config), 0);
     assert_int_equal(config.model.hidden, 100);

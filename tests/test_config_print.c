@@ -6,15 +6,19 @@
 /* Every key at another value than its default, as far as it has another one. */
 static const char others[] =
     "{name: 'night \"run\" #7: \\ end', runs_dir: /data/runs-2, backend: null,\n"
-    "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash,\n"
-    "  layers: 12, width: 768, heads: 12, hidden: 3000, vocab: 50257, context: 1024, tie: false, bias: no,\n"
+    "model: {mixer: attention, ffn: swiglu, norm: rmsnorm, norm_place: post, norm_eps: 1.0000000000000002e-6,\n"
+    "  position: rope, rope_theta: 500000, rope_layout: pairs, rope_fraction: 0.25, attention: naive,\n"
+    "  layers: 12, width: 768, heads: 12, kv_heads: 3, qk_norm: true, hidden: 3000, vocab: 50257, vocab_multiple: "
+    "128,\n"
+    "  context: 1024, tie: false, bias: no, logit_softcap: 30,\n"
     "  dropout: {attention: 0.2, residual: 0.30000000000000004, embedding: 0}},\n"
     "data: {train: ['0.5 a b', c], val: '', tokenizer: bytes, documents: packed, prefetch: false},\n"
     "train: {steps: 4294967295, slots: 16, micro_batch: 4, micro_batches_per_slot: 2, seq_len: 512,\n"
     "  lr: 6.0000000000000006e-4, min_lr_ratio: 0.333333333333333333, schedule: wsd, warmup: 2000,\n"
     "  weight_decay: 0.1, betas: [0.95, 0.99999999999999989], eps: 4.9406564584124654e-324,\n"
-    "  clip: 1.7976931348623157e308, loss_clamp: off, seed: 4294967295, precision: fp64, recompute: none,\n"
-    "  eval_every: 9007199254740991, eval_batches: 1},\n"
+    "  clip: 1.7976931348623157e308, loss_clamp: off, seed: 4294967295, precision: fp64, recompute: block,\n"
+    "  recompute_every: 3, recompute_budget_mb: 0.1, compile: false, stage: 2, init_from: 'runs/a b', eval_every: "
+    "9007199254740991, eval_batches: 1},\n"
     "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, keep: 2147483647, last: false},\n"
     "guard: {max_skipped: 0}}\n";
 
@@ -140,6 +144,12 @@ static enum key_class expected_class(const char *key) {
                                       "ckpt.keep",
                                       "ckpt.last",
                                       "data.prefetch",
+                                      "train.stage",
+                                      "train.init_from",
+                                      "train.recompute",
+                                      "train.recompute_every",
+                                      "train.recompute_budget_mb",
+                                      "train.compile",
                                       "guard.max_skipped"};
     for (size_t i = 0; i < LENGTH(run); i++)
         if (strcmp(run[i], key) == 0) return CLASS_RUN;
@@ -158,6 +168,7 @@ static void comparisons(void **state) {
         const struct schema_key *key = &config_schema.keys[i];
         enum key_class class = expected_class(key->name);
         assert_int_equal(key->class, class);
+        a.model.position = strncmp(key->name, "model.rope_", 11) ? POSITION_LEARNED : POSITION_ROPE;
         b = a;
         copy_field(key, &b, &other);
         int differs = !same_bits(key, &a, &b);
@@ -166,6 +177,15 @@ static void comparisons(void **state) {
         assert_int_equal(config_same_training(&a, "a", &b, "b"), training ? STATUS_BAD_DATA : 0);
         if (training) assert_ptr_equal(strstr(fail_message(), key->name), fail_message());
     }
+    config_defaults(&a);
+    b = a;
+    set(&b, "model.rope_theta", "500000"); /* without RoPE it says nothing */
+    assert_int_equal(config_same_architecture(&a, "a", &b, "b"), 0);
+    set(&a, "model.position", "rope");
+    b = a;
+    set(&b, "model.context", "4096"); /* nor does the longest sequence with it */
+    assert_int_equal(config_same_architecture(&a, "a", &b, "b"), 0);
+    config_defaults(&a);
     config_defaults(&b);
     set(&b, "model.width", "64");
     set(&b, "model.hidden", "512");

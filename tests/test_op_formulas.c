@@ -55,7 +55,7 @@ static int forward_ops(const struct op_case *row, struct builder *b, int *y) {
     TRY(builder_param(b, "norm.b", row->width, 0, 0, 0, &norm_b));
     TRY(emit_embed(b, "embedded", wte, wpe, &out[0]));
     TRY(emit_dropout(b, "dropped", x, row->rate, &out[1]));
-    TRY(emit_attention(b, "o", qkv, 0, row->heads, row->rate, &out[2]));
+    TRY(emit_attention(b, "o", qkv, 0, row->rate, &out[2]));
     TRY(emit_layernorm(b, "normed", x, norm_w, norm_b, &out[3]));
     TRY(emit_linear(b, "mapped", x, w, bias, &out[4]));
     TRY(emit_gelu(b, "gated", x, &out[5]));
@@ -207,6 +207,7 @@ static int loss_of_logits(const struct op_case *row, struct builder *b, int *y) 
     struct op op = builder_op(b, OP_xent);
     TRY(case_input(b, "logits", row->batch * row->time, row->vocab, &op.in[0]));
     op.in[1] = b->plan->targets;
+    op.attr.vocab = b->plan->bufs[op.in[0]].dim[1];
     TRY(emit_op(b, &op, "loss", 3));
     *y = op.out[0];
     return 0;
@@ -403,7 +404,7 @@ static int documents_ops(const struct op_case *row, struct builder *b, int *y) {
     TRY(case_input(b, "qkv", row->batch * row->time, 3 * row->width, &qkv));
     TRY(builder_param(b, "wte", row->vocab, row->width, 0, 0, &wte));
     TRY(builder_param(b, "wpe", row->positions, row->width, 0, 0, &wpe));
-    TRY(emit_attention(b, "o", qkv, 0, row->heads, row->rate, &o));
+    TRY(emit_attention(b, "o", qkv, 0, row->rate, &o));
     TRY(emit_embed(b, "x", wte, wpe, &x));
     case_result(b, o);
     case_result(b, x);

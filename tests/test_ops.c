@@ -43,7 +43,36 @@ static int linear(const struct op_case *row, struct builder *b, int x, int *y) {
 }
 
 static int attention(const struct op_case *row, struct builder *b, int x, int *y) {
-    return emit_attention(b, "y", x, 0, row->heads, row->rate, y);
+    return emit_attention(b, "y", x, 0, row->rate, y);
+}
+
+static int rmsnorm(const struct op_case *row, struct builder *b, int x, int *y) {
+    int w;
+    TRY(builder_param(b, "w", row->width, 0, 0, 0, &w));
+    return emit_rmsnorm(b, "y", x, w, y);
+}
+
+static int swiglu(const struct op_case *row, struct builder *b, int x, int *y) {
+    (void)row;
+    return emit_swiglu(b, "y", x, y);
+}
+
+static int softcap(const struct op_case *row, struct builder *b, int x, int *y) {
+    (void)row;
+    return emit_softcap(b, "y", x, 1.5, y);
+}
+
+static int qk_norm(const struct op_case *row, struct builder *b, int x, int *y) {
+    int wq, wk;
+    int64_t heads = row->heads + 2 * (row->kv_heads ? row->kv_heads : row->heads);
+    TRY(builder_param(b, "wq", row->width / heads, 0, 0, 0, &wq));
+    TRY(builder_param(b, "wk", row->width / heads, 0, 0, 0, &wk));
+    return emit_qk_norm(b, "y", x, wq, wk, y);
+}
+
+static int rope(const struct op_case *row, struct builder *b, int x, int *y) {
+    (void)row;
+    return emit_rope(b, "y", x, y);
 }
 
 static int add_to_itself(const struct op_case *row, struct builder *b, int x, int *y) {
@@ -138,8 +167,9 @@ static int add_two(const struct op_case *row, struct builder *b, int *y) {
 
 static int cross_entropy(const struct op_case *row, struct builder *b, int *y) {
     struct op op = builder_op(b, OP_xent);
-    TRY(case_input(b, "logits", row->batch * row->time, row->vocab, &op.in[0]));
+    TRY(case_input(b, "logits", row->batch * row->time, row->vocab + row->padding, &op.in[0]));
     op.in[1] = b->plan->targets;
+    op.attr.vocab = row->vocab;
     TRY(emit_op(b, &op, "loss", 3));
     *y = op.out[0];
     return 0;
@@ -166,6 +196,15 @@ static int model(const struct op_case *row, struct builder *b, int *y) {
     config.model.context = row->positions;
     config.model.tie = 1;
     config.model.bias = row->bias;
+    if (row->modern) {
+        config.model.norm = NORM_RMSNORM;
+        config.model.position = POSITION_ROPE;
+        config.model.ffn = FFN_SWIGLU;
+        config.model.qk_norm = 1;
+        config.model.logit_softcap = 2;
+        config.model.vocab_multiple = 8;
+        config.model.tie = 0;
+    }
     config.model.dropout.attention = config.model.dropout.residual = config.model.dropout.embedding = row->rate;
     b->config = &config;
     int status = model_forward(b);
@@ -258,6 +297,50 @@ static const struct op_case cases[] = {
     {"attention, shared second", shared_second, attention, ALL, 2, 5, 12, .heads = 2, .out = 4},
     {"attention, odd", alone, attention, PRECISION | THREADS, 3, 133, 3 * 5 * 7, .heads = 5, .rate = 0.1, .range = 2},
     {"attention, large", alone, attention, PRECISION | THREADS, 3, 64, 3 * 128, .heads = 4},
+    {"attention, grouped", alone, attention, ALL, 2, 5, 24, .heads = 4, .kv_heads = 2, .range = 2},
+    {"attention, one head of keys", alone, attention, ALL, 2, 7, 30, .heads = 3, .kv_heads = 1, .rate = 0.3},
+    {"attention, time 70, grouped", alone, attention, ALL, 1, 70, 16, .heads = 4, .kv_heads = 2, .range = 2},
+    {"attention, odd, grouped", alone, attention, PRECISION | THREADS, 3, 133, 7 * 12, .heads = 6, .kv_heads = 3,
+     .rate = 0.1, .range = 2},
+    {"attention, grouped, three ways", emit_attention_ways, NULL, PRECISION | THREADS, 3, 70, 42, .heads = 6,
+     .kv_heads = 2, .positions = 90, .hidden = 67, .step = {.position = 15}},
+    {"naive attention", alone, attention, ALL, 2, 5, 18, .heads = 3, .range = 2, .naive = 1},
+    {"naive attention, documents", alone, attention, ALL, 2, 7, 24, .heads = 4, .kv_heads = 2, .naive = 1,
+     .documents = 1},
+    {"naive attention, dropout", alone, attention, ALL, 2, 6, 30, .heads = 3, .kv_heads = 1, .rate = 0.3, .naive = 1},
+    {"naive attention, inside", inside, attention, ALL, 2, 5, 18, .heads = 3, .naive = 1},
+    {"naive attention, shared first", shared_first, attention, ALL, 2, 5, 12, .heads = 2, .out = 4, .naive = 1},
+    {"naive attention, shared second", shared_second, attention, ALL, 2, 5, 12, .heads = 2, .out = 4, .naive = 1},
+    {"naive attention, odd", alone, attention, PRECISION | THREADS, 3, 133, 7 * 12, .heads = 6, .kv_heads = 3,
+     .rate = 0.1, .range = 2, .naive = 1},
+    {"rmsnorm", alone, rmsnorm, ALL, 2, 3, 5, .range = 2},
+    {"rmsnorm, inside", inside, rmsnorm, ALL, 2, 3, 5, .range = 2},
+    {"rmsnorm, shared first", shared_first, rmsnorm, ALL, 2, 3, 5, .out = 5},
+    {"rmsnorm, shared input", shared_input, rmsnorm, ALL, 2, 3, 5, .out = 5},
+    {"rmsnorm, shared second", shared_second, rmsnorm, ALL, 2, 3, 5, .out = 5},
+    {"rmsnorm, twice", twice, rmsnorm, ALL, 2, 3, 5, .range = 2},
+    {"rmsnorm, odd", twice, rmsnorm, PRECISION | THREADS, 3, 67, 131, .range = 2},
+    {"rmsnorm, wide", alone, rmsnorm, PRECISION | THREADS, 1, 11, 2501, .range = 2},
+    {"qk_norm", alone, qk_norm, ALL, 2, 3, 24, .heads = 4, .kv_heads = 2},
+    {"qk_norm, inside", inside, qk_norm, ALL, 2, 3, 18, .heads = 3},
+    {"qk_norm, twice", twice, qk_norm, ALL, 2, 3, 24, .heads = 4, .kv_heads = 2},
+    {"qk_norm, shared second", shared_second, qk_norm, ALL, 2, 3, 24, .heads = 4, .kv_heads = 2, .out = 24},
+    {"qk_norm, odd", twice, qk_norm, PRECISION | THREADS, 3, 67, 7 * 12, .heads = 6, .kv_heads = 3},
+    {"rope", alone, rope, ALL, 2, 5, 32, .heads = 4, .kv_heads = 2, .turning = 4},
+    {"rope, pairs, some channels", alone, rope, ALL, 2, 5, 36, .heads = 3, .kv_heads = 3, .turning = 2, .pairs = 1},
+    {"rope, inside", inside, rope, ALL, 2, 5, 32, .heads = 4, .kv_heads = 2, .turning = 2},
+    {"rope, twice", twice, rope, ALL, 2, 5, 32, .heads = 4, .kv_heads = 2, .turning = 4},
+    {"rope, documents", alone, rope, ALL, 2, 7, 32, .heads = 4, .kv_heads = 2, .turning = 4, .documents = 1},
+    {"rope, odd", twice, rope, PRECISION | THREADS, 3, 67, 22 * 12, .heads = 6, .kv_heads = 3, .turning = 22},
+    {"rope, pairs, odd", twice, rope, PRECISION | THREADS, 3, 67, 22 * 12, .heads = 6, .kv_heads = 3, .turning = 14,
+     .pairs = 1, .step = {.position = 5}},
+    {"swiglu", alone, swiglu, ALL, 2, 3, 10, .range = 4},
+    {"swiglu, far", alone, swiglu, ALL, 2, 3, 10, .range = 64},
+    {"swiglu, inside", inside, swiglu, ALL, 2, 3, 10, .range = 2},
+    {"swiglu, odd", alone, swiglu, PRECISION | THREADS, 3, 67, 2 * 131, .range = 8},
+    {"softcap", alone, softcap, ALL, 2, 3, 5, .range = 4},
+    {"softcap, inside", inside, softcap, ALL, 2, 3, 5, .range = 2},
+    {"softcap, odd", alone, softcap, PRECISION | THREADS, 3, 67, 131, .range = 8},
     {"attention in three ways", emit_attention_ways, NULL, PRECISION | THREADS, 3, 70, 35, .heads = 5, .positions = 90,
      .hidden = 67, .step = {.position = 15}},
     {"add x + x", alone, add_to_itself, ALL, 2, 3, 5, .range = 2},
@@ -267,6 +350,9 @@ static const struct op_case cases[] = {
     {"take_row, odd", take_row, NULL, PRECISION | THREADS, 3, 67, 131, .step = {.row = 66}},
     {"loss_seed", loss_seed, NULL, PRECISION | THREADS, 2, 3, 5, .step = {.grad_scale = 0.125}},
     {"xent", cross_entropy, NULL, ALL, 2, 3, 5, .vocab = 7, .range = 4},
+    {"xent, padded", cross_entropy, NULL, ALL, 2, 3, 5, .vocab = 7, .padding = 4, .range = 4},
+    {"xent, odd, padded", cross_entropy, NULL, PRECISION | THREADS, 3, 67, 131, .vocab = 1277, .padding = 3,
+     .range = 4},
     {"xent, odd", cross_entropy, NULL, PRECISION | THREADS, 3, 67, 131, .vocab = 1277, .range = 4},
     {"xent, large", cross_entropy, NULL, PRECISION | THREADS, 3, 64, 128, .vocab = 256, .range = 4},
     {"clamp, inside", head, NULL, ALL, 2, 3, 5, .vocab = 7, .range = 4, .step = {.slot = 3}},
@@ -278,6 +364,10 @@ static const struct op_case cases[] = {
      .bias = 1, .rate = 0.1, .range = 0.125},
     {"model, large", model, NULL, PRECISION | THREADS, 3, 64, 128, .heads = 4, .hidden = 512, .vocab = 256,
      .positions = 64, .bias = 1, .rate = 0.1, .range = 0.125},
+    {"model, modern", model, NULL, ALL, 2, 3, 8, .heads = 2, .kv_heads = 1, .hidden = 6, .vocab = 5, .positions = 3,
+     .rate = 0.2, .modern = 1},
+    {"model, modern, odd", model, NULL, PRECISION | THREADS, 3, 67, 60, .heads = 6, .kv_heads = 3, .hidden = 131,
+     .vocab = 97, .positions = 67, .rate = 0.1, .range = 0.125, .modern = 1},
     {"reduce", emit_reduce, NULL, PRECISION | THREADS, 1, 1, 20123, .slots = 11, .ranks = 3, .rank = 1,
      .step = {.fold = 1, .held = 2}},
     {"update", emit_update, NULL, PRECISION | THREADS, 1, 1, 300, .out = 401, .hidden = 70001, .clip = 1,

@@ -24,23 +24,24 @@ static void attend(const struct kernel_args *a, int64_t head, int64_t begin, rea
     const struct op_attr *attr = a->attr;
     int64_t time = attr->time, width = a->out[0].dim[1], size = width / attr->heads;
     int64_t sequence = head / attr->heads, column = head % attr->heads * size;
-    const real *q = (const real *)a->in[0].data + sequence * time * 3 * width + column;
-    const real *k = q + width, *v = q + 2 * width;
+    int64_t columns = a->in[0].dim[1], group = attr->heads / attr->kv_heads;
+    const real *row = (const real *)a->in[0].data + sequence * time * columns, *q = row + column;
+    const real *k = row + width + head % attr->heads / group * size, *v = k + attr->kv_heads * size;
     real *o = (real *)a->out[0].data + (sequence * time + begin) * width + column;
     real *lse = (real *)a->out[1].data + head * time;
     const int32_t *starts = a->in[1].data ? (const int32_t *)a->in[1].data + sequence * time + begin : NULL;
     int64_t rows = smaller(ATTENTION_TILE, time - begin), keys = begin + rows;
-    int stride = (int)(3 * width);
+    int stride = (int)columns;
 
     real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)keys, (int)size, (real)attr->scale,
               q + begin * stride, stride, k, stride, 0, scores, (int)keys);
     struct draws draws = draws_of(a);
     for (int64_t i = 0; i < rows; i++) {
-        real *row = scores + i * keys;
+        real *score = scores + i * keys;
         int64_t first = starts ? starts[i] : 0; /* keys before it belong to other documents */
-        memset(row, 0, (size_t)first * sizeof *row);
-        lse[begin + i] = softmax_row(row + first, begin + i + 1 - first, keys - first);
-        if (attr->rate > 0) drop_row(a, &draws, head, begin + i, row);
+        memset(score, 0, (size_t)first * sizeof *score);
+        lse[begin + i] = softmax_row(score + first, begin + i + 1 - first, keys - first);
+        if (attr->rate > 0) drop_row(a, &draws, head, begin + i, score);
     }
     real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)size, (int)keys, 1, scores, (int)keys, v,
               stride, 0, o, (int)width);

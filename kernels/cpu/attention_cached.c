@@ -7,22 +7,23 @@
 
 #include "real.h"
 
-/* Stores the keys and values of the new tokens that have a place. */
+/* Stores the keys and values, `width` each, of the new tokens that have a place. */
 static void store(const struct kernel_args *a, int64_t width, int64_t stored) {
+    int64_t columns = a->in[0].dim[1];
     int64_t time = a->attr->time, batch = a->attr->batch, places = a->out[1].dim[1], position = a->step->position;
     const real *qkv = a->in[0].data;
     real *keys = a->out[1].data, *values = a->out[2].data;
     for (int64_t b = 0; b < batch; b++) {
         for (int64_t t = 0; t < stored; t++) {
-            const real *token = qkv + (b * time + t) * 3 * width;
+            const real *key = qkv + (b * time + t) * columns + columns - 2 * width;
             int64_t place = (b * places + position + t) * width;
-            memcpy(keys + place, token + width, (size_t)width * sizeof *keys);
-            memcpy(values + place, token + 2 * width, (size_t)width * sizeof *values);
+            memcpy(keys + place, key, (size_t)width * sizeof *keys);
+            memcpy(values + place, key + width, (size_t)width * sizeof *values);
         }
     }
 }
 
-/* One query: reads keys and values where they lie, where a library would copy them first. */
+/* One query: reads keys and values, rows of the cache `width` apart, where they lie; a library would copy them first. */
 static void attend_one(const real *q, const real *k, const real *v, int64_t keys, int64_t size, int64_t width,
                        real scale, real *scores, real *o) {
     for (int64_t i = 0; i < keys; i++) scores[i] = (real)row_dot(q, k + i * width, size) * scale;
@@ -42,24 +43,25 @@ static void attend(const struct kernel_args *a, int64_t head, int64_t begin, int
     const struct op_attr *attr = a->attr;
     int64_t time = attr->time, width = a->out[0].dim[1], size = width / attr->heads, places = a->out[1].dim[1];
     int64_t sequence = head / attr->heads, column = head % attr->heads * size, position = a->step->position;
-    const real *q = (const real *)a->in[0].data + (sequence * time + begin) * 3 * width + column;
-    const real *k = (const real *)a->out[1].data + sequence * places * width + column;
-    const real *v = (const real *)a->out[2].data + sequence * places * width + column;
+    int64_t columns = a->in[0].dim[1], kv_width = attr->kv_heads * size, group = attr->heads / attr->kv_heads;
+    int64_t cached = sequence * places * kv_width + head % attr->heads / group * size;
+    const real *q = (const real *)a->in[0].data + (sequence * time + begin) * columns + column;
+    const real *k = (const real *)a->out[1].data + cached, *v = (const real *)a->out[2].data + cached;
     real *o = (real *)a->out[0].data + (sequence * time + begin) * width + column;
     int64_t end = smaller(begin + ATTENTION_TILE, time), live_end = smaller(end, stored), rows = live_end - begin;
     for (int64_t t = live_end > begin ? live_end : begin; t < end; t++)
         memset(o + (t - begin) * width, 0, (size_t)size * sizeof *o);
     if (rows <= 0) return;
     if (rows == 1) {
-        attend_one(q, k, v, position + live_end, size, width, (real)attr->scale, scores, o);
+        attend_one(q, k, v, position + live_end, size, kv_width, (real)attr->scale, scores, o);
         return;
     }
     int64_t keys = position + live_end;
     real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)keys, (int)size, (real)attr->scale, q,
-              (int)(3 * width), k, (int)width, 0, scores, (int)keys);
+              (int)columns, k, (int)kv_width, 0, scores, (int)keys);
     for (int64_t i = 0; i < rows; i++) softmax_row(scores + i * keys, position + begin + i + 1, keys);
     real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)size, (int)keys, 1, scores, (int)keys, v,
-              (int)width, 0, o, (int)width);
+              (int)kv_width, 0, o, (int)width);
 }
 
 void K(attention_cached)(const struct kernel_args *a) {
@@ -67,7 +69,7 @@ void K(attention_cached)(const struct kernel_args *a) {
     int64_t room = a->out[1].dim[1] - a->step->position, stored = room < 0 ? 0 : smaller(room, time);
     int64_t tiles = (time + ATTENTION_TILE - 1) / ATTENTION_TILE, pieces = heads * tiles;
     int64_t work = elements(&a->out[0]) * (a->step->position + time);
-    store(a, width, stored);
+    store(a, width / a->attr->heads * a->attr->kv_heads, stored);
 #pragma omp parallel for schedule(dynamic) if (work >= SMALL)
     for (int64_t piece = 0; piece < pieces; piece++) {
         char *scratch = a->scratch + (size_t)omp_get_thread_num() * a->scratch_stride;

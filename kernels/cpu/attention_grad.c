@@ -77,12 +77,16 @@ static void tile_grad(const struct head *h, int64_t begin, int add, real *scores
               stride);
 }
 
-/* Tiles go from the last to the first: the last reaches all keys, so it overwrites dk and dv, and the others add. */
+/* Tiles go from the last to the first: the last reaches all keys, so that of the first head of a group overwrites dk and dv, and
+ * the others add. */
 static void head_grad(const struct kernel_args *a, const struct draws *draws, int64_t index, real *scratch) {
     const struct op_attr *attr = a->attr;
     int64_t time = attr->time, width = a->in[0].dim[1], size = width / attr->heads;
     int64_t sequence = index / attr->heads, column = index % attr->heads * size;
-    int64_t qkv_offset = sequence * time * 3 * width + column, offset = sequence * time * width + column;
+    int64_t columns = a->in[1].dim[1], group = attr->heads / attr->kv_heads, kv_width = attr->kv_heads * size;
+    int64_t row = sequence * time * columns, q_offset = row + column, offset = sequence * time * width + column;
+    int64_t k_offset = row + width + index % attr->heads / group * size, v_offset = k_offset + kv_width;
+    int adds = index % group != 0;
     const real *d_out = a->in[0].data, *qkv = a->in[1].data, *o = a->in[2].data, *lse = a->in[3].data;
     real *dqkv = a->out[0].data;
     struct head head = {
@@ -90,32 +94,33 @@ static void head_grad(const struct kernel_args *a, const struct draws *draws, in
         .time = time,
         .size = size,
         .width = width,
-        .stride = (int)(3 * width),
-        .q = qkv + qkv_offset,
-        .k = qkv + qkv_offset + width,
-        .v = qkv + qkv_offset + 2 * width,
+        .stride = (int)columns,
+        .q = qkv + q_offset,
+        .k = qkv + k_offset,
+        .v = qkv + v_offset,
         .o = o + offset,
         .d_out = d_out + offset,
         .lse = lse + index * time,
         .starts = a->in[4].data ? (const int32_t *)a->in[4].data + sequence * time : NULL,
-        .dq = dqkv + qkv_offset,
-        .dk = dqkv + qkv_offset + width,
-        .dv = dqkv + qkv_offset + 2 * width,
+        .dq = dqkv + q_offset,
+        .dk = dqkv + k_offset,
+        .dv = dqkv + v_offset,
         .draws = attr->rate > 0 ? draws : NULL,
         .scale = (real)attr->scale,
         .factor = attr->rate > 0 ? draws->factor : 1,
     };
     int64_t last = (time - 1) / ATTENTION_TILE;
     for (int64_t tile = last; tile >= 0; tile--)
-        tile_grad(&head, tile * ATTENTION_TILE, tile < last, scratch, scratch + ATTENTION_TILE * time);
+        tile_grad(&head, tile * ATTENTION_TILE, adds || tile < last, scratch, scratch + ATTENTION_TILE * time);
 }
 
 void K(attention_grad)(const struct kernel_args *a) {
-    int64_t heads = a->attr->batch * a->attr->heads, work = elements(&a->in[0]) * a->attr->time;
+    int64_t groups = a->attr->batch * a->attr->kv_heads, size = a->attr->heads / a->attr->kv_heads;
+    int64_t work = elements(&a->in[0]) * a->attr->time;
     struct draws draws = draws_of(a);
 #pragma omp parallel for schedule(dynamic) if (work >= SMALL)
-    for (int64_t index = 0; index < heads; index++) {
+    for (int64_t group = 0; group < groups; group++) { /* heads that share keys and values: in order, by one thread */
         char *scratch = a->scratch + (size_t)omp_get_thread_num() * a->scratch_stride;
-        head_grad(a, &draws, index, (real *)scratch);
+        for (int64_t head = 0; head < size; head++) head_grad(a, &draws, group * size + head, (real *)scratch);
     }
 }

@@ -21,15 +21,15 @@ void K(xent)(const struct kernel_args *a) {
     const int32_t *targets = a->in[1].data;
     double *loss = a->out[0].data;
     real *lse = a->out[1].data;
-    int64_t vocabulary = a->in[0].dim[1], rows = a->in[0].dim[0];
+    int64_t vocabulary = a->attr->vocab, stride = a->in[0].dim[1], rows = a->in[0].dim[0];
 #pragma omp parallel for schedule(static) if (rows * vocabulary >= SMALL)
-    for (int64_t row = 0; row < rows; row++) lse[row] = log_sum_exp(logits + row * vocabulary, vocabulary);
+    for (int64_t row = 0; row < rows; row++) lse[row] = log_sum_exp(logits + row * stride, vocabulary);
 
     double total = 0;
     int64_t count = 0;
     for (int64_t row = 0; row < rows; row++) {
         if (targets[row] < 0) continue;
-        total += (double)lse[row] - (double)logits[row * vocabulary + targets[row]];
+        total += (double)lse[row] - (double)logits[row * stride + targets[row]];
         count++;
     }
     loss[0] = count > 0 ? total / (double)count : 0;
@@ -41,16 +41,15 @@ void K(xent_grad)(const struct kernel_args *a) {
     const int32_t *targets = a->in[1].data;
     const double *loss = a->in[3].data, *dloss = a->in[4].data;
     real *dlogits = a->out[0].data;
-    int64_t vocabulary = a->in[0].dim[1], rows = a->in[0].dim[0];
+    int64_t vocabulary = a->attr->vocab, stride = a->in[0].dim[1], rows = a->in[0].dim[0];
     real factor = loss[1] > 0 ? (real)(dloss[0] / loss[1]) : 0;
 #pragma omp parallel for schedule(static) if (rows * vocabulary >= SMALL)
     for (int64_t row = 0; row < rows; row++) {
-        const real *from = logits + row * vocabulary;
-        real *to = dlogits + row * vocabulary, shift = lse[row];
-        if (targets[row] < 0) {
-            memset(to, 0, (size_t)vocabulary * sizeof *to);
-            continue;
-        }
+        const real *from = logits + row * stride;
+        real *to = dlogits + row * stride, shift = lse[row];
+        int64_t live = targets[row] < 0 ? 0 : vocabulary;
+        memset(to + live, 0, (size_t)(stride - live) * sizeof *to);
+        if (!live) continue;
 #pragma omp simd
         for (int64_t i = 0; i < vocabulary; i++) to[i] = real_exp(from[i] - shift) * factor;
         to[targets[row]] -= factor;

@@ -19,6 +19,9 @@ static const struct schema_key keys[] = {
     TEXT("config", config, "configs/tiny.yaml",
          "the config that both sides start from; paths start at the project's root"),
     SETTINGS("set", set, "keys of the config that both sides set: a map, such as {model.layers: 2}"),
+    SETTINGS("speed_set", speed_set,
+             "keys that both sides set in addition in runs for memory and speed, which then are runs of their own: a "
+             "larger model, say; --quick does without"),
     SETTINGS("baseline.set", side[BASELINE].set, "keys that the baseline sets"),
     {"baseline.ranks", VALUE_WHOLE, AT(side[BASELINE].ranks), "0", CLASS_RUN,
      "ranks of the baseline; 0: as run_all says", .low = 0, .high = 1024},
@@ -73,13 +76,16 @@ static int apply(const char *lines, struct config *config, const char *where) {
     return 0;
 }
 
-int case_config(const struct bench_case *c, enum side side, const char *root, struct config *config) {
+int case_speed_apart(const struct bench_case *c) { return c->speed_set[0] != '\0'; }
+
+int case_config(const struct bench_case *c, enum side side, int for_loss, const char *root, struct config *config) {
     char path[2 * CONFIG_TEXT], where[128];
     snprintf(path, sizeof path, "%s/%s", root, c->config);
     snprintf(where, sizeof where, "case %s, %s", c->name, side == BASELINE ? "baseline" : "optimized");
     config_defaults(config);
     TRY(config_load(config, path));
     TRY(apply(c->set, config, where));
+    if (!for_loss) TRY(apply(c->speed_set, config, where));
     TRY(apply(c->side[side].set, config, where));
     int status = config_check(config);
     return status ? fail_within(status, "%s: ", where) : 0;
@@ -154,7 +160,8 @@ static int check_sides(const struct bench_case *c, const char *root) {
     enum { FEWEST_STEPS = 4 }; /* two of them warm up */
     struct config config[SIDES];
     for (int side = 0; side < SIDES; side++) {
-        TRY(case_config(c, (enum side)side, root, &config[side]));
+        TRY(case_config(c, (enum side)side, 0, root, &config[side]));
+        TRY(case_config(c, (enum side)side, 1, root, &config[side]));
         int64_t fewer = c->quick_tokens < c->tokens ? c->quick_tokens : c->tokens;
         if (steps_of(&config[side], fewer) < FEWEST_STEPS)
             return fail(STATUS_USAGE, "%lld tokens are less than %d steps, too few to be timed", (long long)fewer,

@@ -11,6 +11,8 @@ struct bench_case {
     char name[64]; /* of the file, without .yaml */
     char title[CONFIG_TEXT], config[CONFIG_TEXT];
     char set[CONFIG_LIST]; /* of both sides: a line "key=value" for each */
+    char speed_set
+        [CONFIG_LIST]; /* of both sides in runs that are only timed, which then alone count for memory and speed */
     struct case_side {
         char set[CONFIG_LIST];
         int64_t ranks; /* 0: as run_all is told */
@@ -37,8 +39,11 @@ int case_load(struct bench_case *c, const char *path, const char *root);
  * caller's to free(). */
 int case_load_all(const char *folder, const char *root, const char *only, struct bench_case **cases, int *count);
 
-/* The config that a side runs with, checked. */
-int case_config(const struct bench_case *c, enum side side, const char *root, struct config *config);
+/* The config that a side runs with, checked; `for_loss`: a run that trains, and not one that is only timed. */
+int case_config(const struct bench_case *c, enum side side, int for_loss, const char *root, struct config *config);
+
+/* Whether memory and speed are measured with another model than the loss is. */
+int case_speed_apart(const struct bench_case *c);
 
 int64_t case_tokens_per_step(const struct config *config);
 

@@ -56,9 +56,9 @@ static void print_environment(FILE *out) {
             if (!strncmp(*variable, prefixes[i], strlen(prefixes[i]))) fprintf(out, "%s\n", *variable);
 }
 
-static int print_side(const struct measure *m, const struct bench_case *c, enum side side, FILE *out) {
+static int print_config(const struct measure *m, const struct bench_case *c, enum side side, int for_loss, FILE *out) {
     struct config config;
-    TRY(case_config(c, side, m->root, &config));
+    TRY(case_config(c, side, for_loss, m->root, &config));
     config_print(&config, out);
     fprintf(out, "ranks %d of %d threads\n", measure_ranks(m, c, side), measure_threads(m, c, side));
     print_sources(config.data.train, m->root, out);
@@ -66,21 +66,47 @@ static int print_side(const struct measure *m, const struct bench_case *c, enum 
     return 0;
 }
 
+/* What `print` writes, and what every figure depends on, as a hash. */
+struct key_text {
+    char *text;
+    size_t length;
+    FILE *out;
+};
+
+static int open_key(struct key_text *k, const struct measure *m, uint64_t program, const char *processor) {
+    k->out = open_memstream(&k->text, &k->length);
+    if (!k->out) return fail(STATUS_FAILED, "out of memory");
+    fprintf(k->out, "%016llx %s %s %d cores\n", (unsigned long long)program, processor, m->backend ? m->backend : "",
+            m->cores);
+    print_environment(k->out);
+    return 0;
+}
+
+static int close_key(struct key_text *k, int status, char key[17]) {
+    if (fclose(k->out) && !status) status = fail(STATUS_FAILED, "out of memory");
+    if (!status) snprintf(key, 17, "%016llx", (unsigned long long)XXH64(k->text, k->length, 0));
+    free(k->text);
+    return status;
+}
+
 int key_of_case(const struct measure *m, const struct bench_case *c, uint64_t program, const char *processor, int seeds,
                 int quick, char key[17]) {
-    char *text = NULL;
-    size_t length;
-    FILE *f = open_memstream(&text, &length);
-    if (!f) return fail(STATUS_FAILED, "out of memory");
-    int status = print_side(m, c, BASELINE, f);
-    if (!status) status = print_side(m, c, OPTIMIZED, f);
-    fprintf(f, "%016llx %s %s %d cores, %d of seeds %s, %lld tokens, %lld steps\n", (unsigned long long)program,
-            processor, m->backend ? m->backend : "", m->cores, seeds, c->seeds_text,
+    struct key_text k;
+    int status = 0;
+    TRY(open_key(&k, m, program, processor));
+    for (int side = 0; side < SIDES && !status; side++)
+        for (int for_loss = case_speed_apart(c) ? 0 : 1; for_loss < 2 && !status; for_loss++)
+            status = print_config(m, c, (enum side)side, for_loss, k.out);
+    fprintf(k.out, "%d of seeds %s, %lld tokens, %lld steps\n", seeds, c->seeds_text,
             (long long)(quick ? c->quick_tokens : c->tokens), (long long)c->speed_steps);
-    print_environment(f);
-    int failed = fclose(f);
-    if (!status && failed) status = fail(STATUS_FAILED, "out of memory");
-    if (!status) snprintf(key, 17, "%016llx", (unsigned long long)XXH64(text, length, 0));
-    free(text);
-    return status;
+    return close_key(&k, status, key);
+}
+
+int key_of_baseline(const struct measure *m, const struct bench_case *c, uint64_t program, const char *processor,
+                    int quick, char key[17]) {
+    struct key_text k;
+    TRY(open_key(&k, m, program, processor));
+    int status = print_config(m, c, BASELINE, 1, k.out);
+    fprintf(k.out, "%lld tokens\n", (long long)(quick ? c->quick_tokens : c->tokens));
+    return close_key(&k, status, key);
 }

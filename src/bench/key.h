@@ -12,4 +12,8 @@ int key_program(const char *path, uint64_t *hash);
 int key_of_case(const struct measure *m, const struct bench_case *c, uint64_t program, const char *processor, int seeds,
                 int quick, char key[17]);
 
+/* Of what the baseline's losses depend on, but for the seed: cases with one key may share them. */
+int key_of_baseline(const struct measure *m, const struct bench_case *c, uint64_t program, const char *processor,
+                    int quick, char key[17]);
+
 #endif

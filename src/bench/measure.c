@@ -11,7 +11,7 @@
 #include "bench/child.h"
 #include "bench/stats.h"
 
-enum { WARM_UP = 2, EVALUATIONS = 10, WORDS = 32 };
+enum { WARM_UP = 2, EVALUATIONS = 10, QUICK_EVALUATIONS = 4, WORDS = 32 };
 
 int measure_ranks(const struct measure *m, const struct bench_case *c, enum side side) {
     return c->side[side].ranks ? (int)c->side[side].ranks : m->ranks;
@@ -27,7 +27,7 @@ int measure_threads(const struct measure *m, const struct bench_case *c, enum si
 static int write_config(const struct measure *m, const struct bench_case *c, const struct bench_run *run,
                         const char *path) {
     struct config config;
-    TRY(case_config(c, run->side, m->root, &config));
+    TRY(case_config(c, run->side, run->for_loss, m->root, &config));
     if (m->backend) TRY(config_set(&config, "backend", m->backend, "--backend"));
     snprintf(config.name, sizeof config.name, "run");
     snprintf(config.runs_dir, sizeof config.runs_dir, "%s", m->scratch);
@@ -36,8 +36,9 @@ static int write_config(const struct measure *m, const struct bench_case *c, con
     config.ckpt.every = 0;
     config.ckpt.last = 0;
     config.train.eval_every = 0;
+    int evaluations = m->quick ? QUICK_EVALUATIONS : EVALUATIONS;
     if (run->for_loss)
-        config.train.eval_every = run->steps > EVALUATIONS ? (run->steps + EVALUATIONS - 1) / EVALUATIONS : 1;
+        config.train.eval_every = run->steps > evaluations ? (run->steps + evaluations - 1) / evaluations : 1;
     else
         config.data.val[0] = '\0';
     FILE *f = fopen(path, "w");
@@ -119,7 +120,7 @@ int measure_run(const struct measure *m, const struct bench_case *c, struct benc
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", folder);
     snprintf(log, sizeof log, "%s/log", m->scratch);
     snprintf(ranks_text, sizeof ranks_text, "%d", ranks);
-    TRY(case_config(c, run->side, m->root, &config));
+    TRY(case_config(c, run->side, run->for_loss, m->root, &config));
     run->tokens_per_step = case_tokens_per_step(&config);
     TRY(write_config(m, c, run, config_path));
     folders_remove(folder);

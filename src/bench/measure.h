@@ -11,6 +11,7 @@ struct measure {
     const char *scratch; /* an own folder for what runs write */
     const char *backend; /* "cpu" …; NULL: as the config says */
     int cores, ranks;    /* ranks where the case does not say */
+    int quick;           /* fewer evaluations */
     double limit_s;
     int rest_s; /* idle before each run, for machines that slow down when they were busy */
 };

@@ -50,7 +50,7 @@ static struct text spread_text(const struct spread *spread, double unit, int dig
 static void print_results(const struct summary *s, FILE *out) {
     const struct bench_case *c = s->c;
     if (s->failure[0]) fprintf(out, "**Failed**: %s\n\n", s->failure);
-    if (!s->pairs) {
+    if (!s->whole) {
         fprintf(out, "Nothing was measured.\n");
         return;
     }
@@ -92,6 +92,7 @@ static void print_how(const struct summary *s, FILE *out) {
     else
         fprintf(out, "all cores, shared among the ranks\n");
     if (c->set[0]) print_settings("They set", c->set, 0, out);
+    if (case_speed_apart(c)) print_settings("For memory and speed also", c->speed_set, 0, out);
     print_settings("Baseline", c->side[BASELINE].set, c->side[BASELINE].ranks, out);
     print_settings("Optimized", c->side[OPTIMIZED].set, c->side[OPTIMIZED].ranks, out);
     fprintf(out, "- Again: `bench/run_all --only %s%s`; every run: [raw/%s.json](raw/%s.json)\n", c->name,
@@ -99,7 +100,7 @@ static void print_how(const struct summary *s, FILE *out) {
 }
 
 static void print_pictures(const struct summary *s, const char *folder, FILE *out) {
-    if (!s->pairs) return;
+    if (!s->whole) return;
     static const struct {
         const char *file, *what;
     } pictures[] = {{"memory", "Memory"}, {"loss-tokens", "Loss against tokens"}, {"loss-time", "Loss against time"}};
@@ -122,7 +123,7 @@ void page_case(const struct summary *s, FILE *out) {
     fprintf(out,
             "\n### Recommendation\n- Use when: %s\n- Skip when: %s\n- Trade-offs: %s\n- Maintenance burden: %s\n\n",
             c->use_when, c->skip_when, c->trade_offs, c->upkeep);
-    if (s->pairs) print_how(s, out);
+    if (s->whole) print_how(s, out);
 }
 
 void page_table(const struct summary *s, const char *folder, FILE *out) {
@@ -159,7 +160,7 @@ void page_index(const struct summary *summaries, int count, int only_chosen, FIL
     for (int i = 0; i < count; i++)
         if (summaries[i].record->count && (summaries[i].c->chosen || !only_chosen)) print_index_row(&summaries[i], out);
     fprintf(out,
-            "\nOptimized against baseline: negative is less. In brackets the 99%% interval of the ratio (loss: 95%% of "
-            "the difference); \"within noise\" is what chance explains, or below 2%% of speed, 1%% of memory, 0.1%% of "
+            "\nOptimized against baseline: negative is less. In brackets the 99%% interval of the ratio (loss: of the "
+            "difference); \"within noise\" is what chance explains, or below 2%% of speed, 1%% of memory, 0.1%% of "
             "loss.\n");
 }

@@ -153,7 +153,7 @@ int pages_write(const struct summary *s, const char *folder, const char *docs) {
     snprintf(pictures, sizeof pictures, "../../bench/results/%s/", machine ? machine + 1 : folder);
     if (!s->record->count) return 0;
     TRY(write_one(s, folder, ".md", page_case));
-    if (!s->pairs) return 0;
+    if (!s->whole) return 0;
     TRY(write_one(s, folder, "-loss-tokens.svg", draw_tokens));
     TRY(write_one(s, folder, "-loss-time.svg", draw_time));
     TRY(write_one(s, folder, "-memory.svg", draw_memory));

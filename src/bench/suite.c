@@ -26,7 +26,8 @@ struct entry {
     struct bench_case *c;
     struct record record;
     struct summary summary;
-    char key[17]; /* of what would be measured now; the record may be of another */
+    char key[17];      /* of what would be measured now; the record may be of another */
+    char baseline[17]; /* of what the baseline's losses depend on */
     int seeds;
 };
 
@@ -46,12 +47,17 @@ struct suite {
 
 static int is_current(const struct entry *e) { return !strcmp(e->record.key, e->key); }
 
-static int most_pairs(const struct suite *s, const struct entry *e) {
-    int most = s->options->quick ? QUICK_PAIRS : FULL_PAIRS;
-    return most > e->seeds ? most : e->seeds;
+/* Pairs for the loss count for speed too, unless speed is measured with another model. */
+static int with_seeds(const struct entry *e, int pairs) {
+    if (case_speed_apart(e->c)) return e->seeds + pairs;
+    return pairs > e->seeds ? pairs : e->seeds;
 }
 
-static int fewest_pairs(const struct entry *e) { return e->seeds > FEWEST_PAIRS ? e->seeds : FEWEST_PAIRS; }
+static int most_pairs(const struct suite *s, const struct entry *e) {
+    return with_seeds(e, s->options->quick ? QUICK_PAIRS : FULL_PAIRS);
+}
+
+static int fewest_pairs(const struct entry *e) { return with_seeds(e, FEWEST_PAIRS); }
 
 static int is_done(const struct record *record, int pair) {
     return record_find(record, BASELINE, pair) && record_find(record, OPTIMIZED, pair);
@@ -81,7 +87,7 @@ static void runs_left(const struct suite *s, int from, int most, int left[2]) {
     for (int i = from; i < s->count; i++) {
         const struct entry *e = &s->entries[i];
         if (!e->c->chosen || e->summary.failure[0]) continue;
-        if (is_current(e) && e->summary.pairs >= fewest_pairs(e) && difference_known(&e->summary.faster)) continue;
+        if (is_current(e) && e->summary.whole >= fewest_pairs(e) && difference_known(&e->summary.faster)) continue;
         for (int pair = 0; pair < (most ? most_pairs(s, e) : fewest_pairs(e)); pair++)
             if (!is_current(e) || !is_done(&e->record, pair)) left[pair < e->seeds] += SIDES;
     }
@@ -113,9 +119,9 @@ static void print_progress(const struct suite *s, int at, int pair) {
 
 static int make_run(struct suite *s, const struct entry *e, enum side side, int pair, struct bench_run *run) {
     struct config config;
-    TRY(case_config(e->c, side, s->measure.root, &config));
     *run = (struct bench_run){
         .side = side, .pair = pair, .seed = e->c->seeds[pair % e->c->n_seeds], .for_loss = pair < e->seeds};
+    TRY(case_config(e->c, side, run->for_loss, s->measure.root, &config));
     run->steps = run->for_loss ? case_steps(e->c, &config, s->options->quick) : e->c->speed_steps;
     double begin = clock_seconds();
     TRY(measure_run(&s->measure, e->c, run));
@@ -124,13 +130,32 @@ static int make_run(struct suite *s, const struct entry *e, enum side side, int 
     return 0;
 }
 
+/* The baseline's run for the loss of this pair where another case has it: the same program, config and seed give the same bits.
+ * Only where speed is measured apart, so that nothing but the loss is taken from it. NULL: there is none. */
+static const struct bench_run *shared_run(const struct suite *s, const struct entry *e, int pair) {
+    if (pair >= e->seeds || !case_speed_apart(e->c)) return NULL;
+    for (int i = 0; i < s->count; i++) {
+        const struct entry *other = &s->entries[i];
+        if (other == e || !is_current(other) || !case_speed_apart(other->c) || pair >= other->seeds) continue;
+        if (strcmp(other->baseline, e->baseline) || other->c->seeds[pair] != e->c->seeds[pair]) continue;
+        const struct bench_run *run = record_find(&other->record, BASELINE, pair);
+        if (run) return run;
+    }
+    return NULL;
+}
+
 /* Both sides, always, even where one of them is there already: a pair is two neighbours in time. Old figures go when new ones are there. */
 static int make_pair(struct suite *s, struct entry *e, int pair) {
     struct bench_run runs[SIDES];
     int made = 0;
     while (made < SIDES) { /* A B, B A, A B …: a machine that gets slower by and by then slows both alike */
         struct bench_run *run = &runs[made++];
-        TRY(make_run(s, e, (enum side)((pair + made - 1) % SIDES), pair, run));
+        enum side side = (enum side)((pair + made - 1) % SIDES);
+        const struct bench_run *shared = side == BASELINE ? shared_run(s, e, pair) : NULL;
+        if (shared)
+            *run = *shared;
+        else
+            TRY(make_run(s, e, side, pair, run));
         if (run->failure[0]) break;
     }
     if (!is_current(e)) start_record(s, e);
@@ -142,7 +167,7 @@ static int make_pair(struct suite *s, struct entry *e, int pair) {
 static int run_case(struct suite *s, int at) {
     struct entry *e = &s->entries[at];
     for (int pair = 0; pair < most_pairs(s, e); pair++) {
-        if (is_current(e) && pair >= fewest_pairs(e) && e->summary.pairs >= pair &&
+        if (is_current(e) && pair >= fewest_pairs(e) && e->summary.whole >= pair &&
             difference_known(&e->summary.faster))
             break;
         if (is_current(e) && is_done(&e->record, pair)) continue;
@@ -168,6 +193,7 @@ static int open_entry(const struct suite *s, struct entry *e, struct bench_case 
     if (o->docs && c->chosen && access(page, R_OK | W_OK))
         return fail(STATUS_USAGE, "%s: --docs needs this page: %s", page, strerror(errno));
     TRY(key_of_case(&s->measure, c, s->program, s->machine.processor, e->seeds, o->quick, e->key));
+    TRY(key_of_baseline(&s->measure, c, s->program, s->machine.processor, o->quick, e->baseline));
     TRY(record_load(&e->record, s->folder, c->name));
     if (o->again && c->chosen) e->record.key[0] = '\0';
     summarize(&e->summary, c, &e->record);
@@ -203,6 +229,7 @@ static int open_suite(struct suite *s, const struct suite_options *options) {
     s->options = options;
     s->measure = options->measure;
     s->measure.scratch = s->scratch;
+    s->measure.quick = options->quick;
     machine_read(&s->machine);
     if (options->machine) snprintf(s->machine.name, sizeof s->machine.name, "%s", options->machine);
     machine_date(s->date);
@@ -210,6 +237,7 @@ static int open_suite(struct suite *s, const struct suite_options *options) {
                  options->quick ? "-quick" : "") >= (int)sizeof s->folder)
         return fail(STATUS_USAGE, "--results: %.200s… is too long", options->results);
     TRY(case_load_all(options->cases, options->measure.root, options->only, &s->cases, &s->count));
+    for (int i = 0; i < s->count && options->quick; i++) s->cases[i].speed_set[0] = '\0'; /* one small model for all */
     TRY(key_program(options->measure.program, &s->program));
     s->entries = calloc((size_t)s->count + 1, sizeof *s->entries);
     if (!s->entries) return fail(STATUS_FAILED, "out of memory");

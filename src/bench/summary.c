@@ -21,8 +21,15 @@ static void note_failures(struct summary *s) {
         if (*p == '|') *p = '/';
 }
 
+static struct values v; /* too large for a stack; one thread writes pages */
+
+static void note_speed(struct summary *s, const struct bench_run *run) {
+    s->planned[run->side] = (double)run->planned_bytes;
+    v.peak[run->side][s->pairs] = (double)run->peak_bytes;
+    v.speed[run->side][s->pairs] = (double)run->tokens_per_step / run->step_s;
+}
+
 void summarize(struct summary *s, const struct bench_case *c, const struct record *record) {
-    static struct values v; /* too large for a stack; one thread writes pages */
     memset(s, 0, sizeof *s);
     s->c = c;
     s->record = record;
@@ -31,17 +38,19 @@ void summarize(struct summary *s, const struct bench_case *c, const struct recor
         const struct bench_run *run[SIDES];
         for (int side = 0; side < SIDES; side++) run[side] = record_find(record, (enum side)side, pair);
         if (!run[BASELINE] || !run[OPTIMIZED]) break;
+        int for_loss = run[BASELINE]->for_loss && run[OPTIMIZED]->for_loss;
+        int timed = !for_loss || !case_speed_apart(c);
         for (int side = 0; side < SIDES; side++) {
-            s->planned[side] = (double)run[side]->planned_bytes;
-            v.peak[side][s->pairs] = (double)run[side]->peak_bytes;
-            v.speed[side][s->pairs] = (double)run[side]->tokens_per_step / run[side]->step_s;
-            if (run[side]->for_loss) v.loss[side][s->seeds] = run[side]->val_loss;
+            if (timed) note_speed(s, run[side]);
+            if (for_loss) v.loss[side][s->seeds] = run[side]->val_loss;
         }
-        s->seeds += run[BASELINE]->for_loss && run[OPTIMIZED]->for_loss;
-        s->pairs++;
+        s->seeds += for_loss;
+        s->pairs += timed;
+        s->whole++;
     }
     for (int side = 0; side < SIDES; side++) {
-        s->peak[side] = spread_of(v.peak[side], s->seeds ? s->seeds : s->pairs); /* whole runs come first */
+        int trained = case_speed_apart(c) ? 0 : s->seeds; /* whole runs come first */
+        s->peak[side] = spread_of(v.peak[side], trained ? trained : s->pairs);
         s->speed[side] = spread_of(v.speed[side], s->pairs);
         s->loss[side] = spread_of(v.loss[side], s->seeds);
     }

@@ -15,7 +15,8 @@ struct summary {
     const struct bench_case *c;
     const struct record *record;
     char failure[640];          /* which side failed and why; "" where none did */
-    int pairs, seeds;           /* whole pairs; those of them that trained for the loss */
+    int whole;                  /* pairs of which both sides are there; */
+    int pairs, seeds;           /* those that count for speed and memory; those that trained for the loss */
     double planned[SIDES];      /* bytes of a rank, as its plan says */
     struct spread peak[SIDES];  /* bytes of the largest process */
     struct spread speed[SIDES]; /* tokens a second */

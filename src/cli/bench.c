@@ -38,7 +38,7 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-enum { LABS = 3 };
+enum { LABS = 5 };
 
 struct request {
     struct config config;
@@ -47,7 +47,7 @@ struct request {
     const char *json, *against;
 };
 
-/* GPT-2's shapes, with everything on that has a kernel; all blocks are alike, so one is enough. */
+/* GPT-2's shapes; all blocks are alike, so one is enough. */
 static int ops_config(struct config *config) {
     static const char *const settings[][2] = {
         {"model.layers", "1"},      {"model.width", "768"},    {"model.heads", "12"},
@@ -81,9 +81,23 @@ static int parse(int argc, char **argv, struct request *request) {
 static int measure_ops(const struct request *request, struct lab labs[LABS], int *count) {
     struct config shorter = request->config;
     shorter.train.seq_len = shorter.train.seq_len < 64 ? shorter.train.seq_len : 64;
+    struct config modern = request->config, naive = request->config;
+    modern.model.norm = NORM_RMSNORM;
+    modern.model.position = POSITION_ROPE;
+    modern.model.ffn = FFN_SWIGLU;
+    modern.model.hidden = (8 * modern.model.width / 3 + 63) / 64 * 64;
+    modern.model.kv_heads = modern.model.heads % 4 ? 1 : modern.model.heads / 4;
+    modern.model.qk_norm = 1;
+    modern.model.logit_softcap = 30;
+    naive.model.attention = ATTENTION_NAIVE;
+    TRY(config_check(&modern));
     const struct lab_request wanted[LABS] = {
         {.name = "training, 64 tokens a sequence", .config = &shorter, .ranks = 2},
         {.name = "training, long sequences", .config = &request->config, .ranks = 2},
+        {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm and soft-capped logits",
+         .config = &modern,
+         .ranks = 2},
+        {.name = "the same as GPT-2 with naive attention", .config = &naive, .ranks = 2},
         {.name = "generation: a prompt and the last token of the context",
          .config = &request->config,
          .ranks = 1,

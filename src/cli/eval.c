@@ -7,7 +7,7 @@
 #include "run/run.h"
 
 static const char usage[] =
-    "lockstep eval CKPT --data FILE [--batches N]\n"
+    "lockstep eval CKPT --data FILE [--batches N] [--seq-len N]\n"
     "\n"
     "Prints the mean loss of a text under the weights of a checkpoint (or of a run's newest one), window by window.\n"
     "\n"
@@ -16,22 +16,25 @@ static const char usage[] =
     "                  validation part of the run's own data (default)\n"
     "  --tokenizer T   a tokenizer.json, where the checkpoint does not say what its model was trained with\n"
     "  --batches N     only N evenly spread batches (default: all of the text)\n"
+    "  --seq-len N     windows of N tokens, with RoPE also more than the model was trained on (default: as in "
+    "training)\n"
     "\n"
     "Example: lockstep eval runs/shakespeare --data val\n";
 
-enum { OPT_DATA = 256, OPT_BATCHES, OPT_TOKENIZER, OPT_HELP };
+enum { OPT_DATA = 256, OPT_BATCHES, OPT_TOKENIZER, OPT_SEQ_LEN, OPT_HELP };
 
 static const struct option options[] = {
     {"data", required_argument, NULL, OPT_DATA},
     {"batches", required_argument, NULL, OPT_BATCHES},
     {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
+    {"seq-len", required_argument, NULL, OPT_SEQ_LEN},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 
 struct request {
     const char *checkpoint, *data, *tokenizer;
-    int64_t batches;
+    int64_t batches, seq_len;
 };
 
 /* What is evaluated. */
@@ -72,6 +75,19 @@ static int open_subject(struct subject *s, const struct config *config, struct c
     return run_load(&s->run, path);
 }
 
+/* RoPE has no table that ends, so it can be asked about longer sequences than it was trained on; how well it answers is what
+ * the evaluation shows. */
+static int set_window(struct config *config, int64_t seq_len) {
+    if (!seq_len) return 0;
+    int64_t context = config->model.context;
+    if (config->model.position != POSITION_ROPE && seq_len > context)
+        return fail(STATUS_USAGE, "--seq-len: %lld, but this model has learned positions for %lld tokens only",
+                    (long long)seq_len, (long long)context);
+    if (seq_len > context) config->model.context = seq_len;
+    config->train.seq_len = seq_len;
+    return 0;
+}
+
 static int evaluate(const struct request *request) {
     char path[2048];
     struct config config;
@@ -81,6 +97,7 @@ static int evaluate(const struct request *request) {
     int64_t tokens = 0;
     TRY(run_find_checkpoint(request->checkpoint, path, sizeof path));
     TRY(run_config(path, &config));
+    TRY(set_window(&config, request->seq_len));
     int status = open_subject(&subject, &config, &comm, path, request);
     const struct source *val = &subject.data.val;
     if (!status) status = run_evaluate(&subject.run, &subject.windows, request->batches, NULL, &loss, &tokens);
@@ -105,6 +122,7 @@ int cli_eval(int argc, char **argv) {
         if (c == OPT_HELP) return fputs(usage, stdout) < 0;
         if (c == OPT_DATA) request.data = optarg;
         if (c == OPT_TOKENIZER) request.tokenizer = optarg;
+        if (c == OPT_SEQ_LEN) TRY(cli_whole("--seq-len", optarg, 1, 1048576, &request.seq_len));
         if (c == OPT_BATCHES) TRY(cli_whole("--batches", optarg, 1, INT64_MAX, &request.batches));
     }
     if (optind != argc - 1)

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "cli/cli.h"
+#include "cli/flags.h"
 #include "infer/generate.h"
 #include "model/model.h"
 
@@ -16,13 +17,14 @@ static const char usage[] =
     "  --ranks N         as one of N ranks (default 1)\n"
     "  --rank R          which of them (default 0)\n"
     "  --json            numbers as JSON\n"
-    "  --set KEY=VALUE   override a key of the config; may be given again\n"
+    "  --set KEY=VALUE   override a key of the config; may be given again; so do the short names of 'lockstep train "
+    "--help'\n"
     "\n"
     "Example: lockstep plan configs/gpt2-124m.yaml --ranks 3 --explain | less\n";
 
 enum { OPT_SET = 256, OPT_EXPLAIN, OPT_GENERATE, OPT_RANKS, OPT_RANK, OPT_JSON, OPT_HELP };
 
-static const struct option options[] = {
+static const struct option own_options[] = {
     {"set", required_argument, NULL, OPT_SET},     {"explain", no_argument, NULL, OPT_EXPLAIN},
     {"generate", no_argument, NULL, OPT_GENERATE}, {"ranks", required_argument, NULL, OPT_RANKS},
     {"rank", required_argument, NULL, OPT_RANK},   {"json", no_argument, NULL, OPT_JSON},
@@ -49,6 +51,8 @@ int cli_plan(int argc, char **argv) {
     struct config config;
     int64_t ranks = 1, rank = 0;
     int explain = 0, json = 0, generate = 0;
+    struct option options[CLI_FLAGS_ROOM];
+    cli_add_flags(own_options, options);
     config_defaults(&config);
     opterr = 0;
     for (int pass = 0; pass < 2; pass++) { /* the file first, then what overrides it */
@@ -62,6 +66,7 @@ int cli_plan(int argc, char **argv) {
             if (c == OPT_RANKS) TRY(cli_whole("--ranks", optarg, 1, 65536, &ranks));
             if (c == OPT_RANK) TRY(cli_whole("--rank", optarg, 0, 65535, &rank));
             if (c == OPT_SET && pass) TRY(cli_set(&config, optarg));
+            if (pass) TRY(cli_take_flag(c, optarg, &config));
         }
         if (optind != argc - 1)
             return fail(STATUS_USAGE, "lockstep plan: give one CONFIG.yaml; see 'lockstep plan --help'");

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/flags.h"
 #include "train/train.h"
 
 static const char usage[] =
@@ -13,13 +14,19 @@ static const char usage[] =
     "\n"
     "  --set KEY=VALUE                    override a key of the config; may be given again\n"
     "  --run NAME                         the run's name (key name)\n"
-    "  --gradient-accumulation-steps N    micro-batches added up in a slot (key train.micro_batches_per_slot)\n"
     "  --help-config                      print every key with its type, default and range\n"
+    "\n"
+    "Short names of settings:\n";
+
+static const char more_usage[] =
     "\n"
     "Examples:\n"
     "  lockstep train configs/tiny.yaml\n"
     "  mpirun -np 4 lockstep train configs/shakespeare.yaml --set train.steps=500 --run trial\n"
     "  mpirun -np 2 lockstep train --resume runs/trial\n"
+    "  lockstep train configs/tiny.yaml --run modern --use-rope --use-rmsnorm --use-swiglu --n-kv-heads 2\n"
+    "  lockstep train configs/tiny.yaml --run tuned --set train.stage=2 --set train.init_from=runs/tiny --set "
+    "train.lr=3e-4\n"
     "\n"
     "Ctrl-C, SIGTERM and SIGUSR1 save the state and end with status 75; --resume goes on. Under mpirun, send SIGUSR1 "
     "to mpirun,\n"
@@ -27,32 +34,34 @@ static const char usage[] =
     "longer than a\n"
     "second; give them time with: mpirun --mca odls_base_sigkill_timeout 120 (launch/quickstart does).\n";
 
-enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_ACCUMULATE, OPT_HELP_CONFIG, OPT_HELP };
+enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_HELP_CONFIG, OPT_HELP };
 
-static const struct option options[] = {
-    {"set", required_argument, NULL, OPT_SET},
-    {"run", required_argument, NULL, OPT_RUN},
-    {"resume", required_argument, NULL, OPT_RESUME},
-    {"gradient-accumulation-steps", required_argument, NULL, OPT_ACCUMULATE},
-    {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+static const struct option own_options[] = {
+    {"set", required_argument, NULL, OPT_SET},       {"run", required_argument, NULL, OPT_RUN},
+    {"resume", required_argument, NULL, OPT_RESUME}, {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+    {"help", no_argument, NULL, OPT_HELP},           {NULL, 0, NULL, 0},
 };
 
 struct request {
     const char *config, *resume;
     int done; /* help was printed */
+    struct option options[CLI_FLAGS_ROOM];
 };
 
 /* First look: what to read before any --set applies. */
 static int find_files(int argc, char **argv, int print, struct request *request) {
     opterr = 0;
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    cli_add_flags(own_options, request->options);
+    for (int c; (c = getopt_long(argc, argv, "", request->options, NULL)) != -1;) {
         if (c == '?') return cli_bad_option("train", argv);
         if (c == OPT_RESUME) request->resume = optarg;
         if (c == OPT_HELP || c == OPT_HELP_CONFIG) {
-            if (print && c == OPT_HELP) fputs(usage, stdout);
+            if (print && c == OPT_HELP) {
+                fputs(usage, stdout);
+                cli_print_flags(stdout);
+                fputs(more_usage, stdout);
+            }
             if (print && c == OPT_HELP_CONFIG) config_help(stdout);
             request->done = 1;
             return 0;
@@ -78,11 +87,10 @@ static int read_config(int argc, char **argv, const struct request *request, str
     config_defaults(config);
     TRY(config_load(config, path));
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "", request->options, NULL)) != -1;) {
         if (c == OPT_SET) TRY(cli_set(config, optarg));
         if (c == OPT_RUN) TRY(config_set(config, "name", optarg, "--run"));
-        if (c == OPT_ACCUMULATE)
-            TRY(config_set(config, "train.micro_batches_per_slot", optarg, "--gradient-accumulation-steps"));
+        TRY(cli_take_flag(c, optarg, config));
     }
     return config_check(config);
 }

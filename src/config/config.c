@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -19,7 +20,10 @@ int config_set(struct config *config, const char *key, const char *value, const 
 }
 
 static void fill_derived(struct config *config) {
-    if (config->model.hidden == 0) config->model.hidden = 4 * config->model.width;
+    struct config_model *model = &config->model;
+    int64_t thirds = (8 * model->width + 2) / 3; /* the three matrices of SwiGLU then have the size of GELU's two */
+    if (model->hidden == 0) model->hidden = model->ffn == FFN_SWIGLU ? (thirds + 63) / 64 * 64 : 4 * model->width;
+    if (model->kv_heads == 0) model->kv_heads = model->heads;
     if (config->train.seq_len == 0) config->train.seq_len = config->model.context;
 }
 
@@ -38,10 +42,61 @@ static int check_heads(const struct config_model *model) {
                 text);
 }
 
+int64_t config_head_size(const struct config_model *model) { return model->width / model->heads; }
+
+int64_t config_rope_size(const struct config_model *model) {
+    double turning = model->rope_fraction * (double)config_head_size(model);
+    return model->position == POSITION_ROPE ? (int64_t)(turning + 0.5) : 0;
+}
+
+int64_t config_vocab_rows(const struct config_model *model) {
+    int64_t multiple = model->vocab_multiple;
+    return (model->vocab + multiple - 1) / multiple * multiple;
+}
+
+static int check_kv_heads(const struct config_model *model) {
+    int64_t kv_heads = model->kv_heads, heads = model->heads;
+    if (kv_heads <= heads && heads % kv_heads == 0) return 0;
+    int64_t below = kv_heads < heads ? kv_heads : heads;
+    while (heads % below) below--;
+    return fail(STATUS_USAGE, "model.kv_heads: %" PRId64 " does not divide model.heads %" PRId64 "; %" PRId64 " does",
+                kv_heads, heads, below);
+}
+
+/* Channels turn in pairs. */
+static int check_rope(const struct config_model *model) {
+    if (model->position != POSITION_ROPE) return 0;
+    int64_t size = config_head_size(model), turning = config_rope_size(model);
+    if (size % 2)
+        return fail(STATUS_USAGE,
+                    "model.position: rope turns pairs of channels, but a head has %" PRId64
+                    " (model.width / model.heads)",
+                    size);
+    if (turning >= 2 && turning % 2 == 0 && fabs((double)turning - model->rope_fraction * (double)size) < 1e-6)
+        return 0;
+    return fail(STATUS_USAGE,
+                "model.rope_fraction: %g of a head's %" PRId64 " channels is not an even number of channels",
+                model->rope_fraction, size);
+}
+
 static int check_name(const char *name) {
     if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return fail(STATUS_USAGE, "name: '%s' is not the name of one folder; runs_dir says where it lies", name);
     return 0;
+}
+
+static int check_stage(const struct config_train *train) {
+    if (train->stage == 2 && !train->init_from[0])
+        return fail(STATUS_USAGE, "train.stage: 2 starts from weights: name a checkpoint or a run in train.init_from");
+    if (train->stage == 1 && train->init_from[0])
+        return fail(STATUS_USAGE,
+                    "train.init_from: is given, but stage 1 starts from random weights; set train.stage: 2");
+    return 0;
+}
+
+static int check_recompute(const struct config_train *train) {
+    if (train->recompute != RECOMPUTE_BUDGET || train->recompute_budget_mb > 0) return 0;
+    return fail(STATUS_USAGE, "train.recompute: budget needs train.recompute_budget_mb, the MiB that a rank may take");
 }
 
 /* Counters of tokens must hold the steps of the longest run. */
@@ -59,6 +114,8 @@ int config_check(struct config *config) {
     const struct config_train *train = &config->train;
     TRY(check_name(config->name));
     TRY(check_heads(&config->model));
+    TRY(check_kv_heads(&config->model));
+    TRY(check_rope(&config->model));
     if (train->seq_len > config->model.context)
         return fail(STATUS_USAGE, "train.seq_len: %" PRId64 " is more than model.context %" PRId64, train->seq_len,
                     config->model.context);
@@ -66,6 +123,8 @@ int config_check(struct config *config) {
     if (schema_is_number(config->data.val, &fraction) && !(fraction > 0 && fraction < 1))
         return fail(STATUS_USAGE, "data.val: the fraction %s is not between 0 and 1 (a file of that name: ./%s)",
                     config->data.val, config->data.val);
+    TRY(check_stage(train));
+    TRY(check_recompute(train));
     return check_tokens(train);
 }
 
@@ -122,6 +181,14 @@ void config_help(FILE *out) {
     fputs("\n[architecture]: fixed by a checkpoint; whatever goes on from it must agree.\n", out);
 }
 
+/* Keys that say nothing about these two models: those of RoPE without RoPE, and the longest sequence with it, for which it has
+ * no parameters. */
+static int says_nothing(const struct schema_key *key, const struct config *a, const struct config *b) {
+    int turning = (a->model.position == POSITION_ROPE) + (b->model.position == POSITION_ROPE);
+    return (turning == 0 && !strncmp(key->name, "model.rope_", 11)) ||
+           (turning == 2 && !strcmp(key->name, "model.context"));
+}
+
 /* One line for every differing key up to a class, as far as a message holds them. */
 static int compare(enum key_class last, const struct config *a, const char *left, const struct config *b,
                    const char *right) {
@@ -136,6 +203,7 @@ static int compare(enum key_class last, const struct config *a, const char *left
         schema_write(&config_schema.keys[i], &full_a, value_a);
         schema_write(&config_schema.keys[i], &full_b, value_b);
         if (config_schema.keys[i].class > last || strcmp(value_a, value_b) == 0) continue;
+        if (last == CLASS_ARCHITECTURE && says_nothing(&config_schema.keys[i], a, b)) continue;
         size_t room = sizeof lines - used;
         int length = snprintf(lines + used, room, "%s%s: %s (%s) but %s (%s)", used ? "\n" : "",
                               config_schema.keys[i].name, value_a, left, value_b, right);

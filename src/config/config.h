@@ -12,15 +12,16 @@ enum { CONFIG_TEXT = 512, CONFIG_LIST = 4096 };
 
 enum backend_choice { BACKEND_AUTO, BACKEND_CPU, BACKEND_NULL };
 enum mixer_choice { MIXER_ATTENTION };
-enum ffn_choice { FFN_GELU };
-enum norm_choice { NORM_LAYERNORM };
-enum norm_place { NORM_PRE };
-enum position_choice { POSITION_LEARNED };
-enum attention_choice { ATTENTION_FLASH };
+enum ffn_choice { FFN_GELU, FFN_SWIGLU };
+enum norm_choice { NORM_LAYERNORM, NORM_RMSNORM };
+enum norm_place { NORM_PRE, NORM_POST };
+enum position_choice { POSITION_LEARNED, POSITION_ROPE };
+enum rope_layout { ROPE_HALVES, ROPE_PAIRS };
+enum attention_choice { ATTENTION_FLASH, ATTENTION_NAIVE };
 enum documents_choice { DOCUMENTS_JOINED, DOCUMENTS_APART, DOCUMENTS_PACKED };
 enum schedule_choice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD };
 enum precision_choice { PRECISION_FP32, PRECISION_FP64 };
-enum recompute_choice { RECOMPUTE_NONE };
+enum recompute_choice { RECOMPUTE_NONE, RECOMPUTE_BLOCK, RECOMPUTE_EVERY, RECOMPUTE_SELECTIVE, RECOMPUTE_BUDGET };
 enum reduce_choice { REDUCE_TREE };
 enum wire_choice { WIRE_FP32 };
 
@@ -29,9 +30,10 @@ struct config {
     char runs_dir[CONFIG_TEXT];
     int backend;
     struct config_model {
-        int mixer, ffn, norm, norm_place, position, attention;
-        int64_t layers, width, heads, hidden, vocab, context; /* hidden 0: four times the width */
-        int tie, bias;
+        int mixer, ffn, norm, norm_place, position, rope_layout, attention;
+        double norm_eps, rope_theta, rope_fraction, logit_softcap;                      /* logit_softcap 0: none */
+        int64_t layers, width, heads, kv_heads, hidden, vocab, vocab_multiple, context; /* 0: see config_check() */
+        int tie, bias, qk_norm;
         struct {
             double attention, residual, embedding;
         } dropout;
@@ -49,7 +51,11 @@ struct config {
         int64_t warmup;
         double weight_decay, betas[2], eps, clip, loss_clamp[2];
         int64_t seed;
-        int precision, recompute;
+        int precision, recompute, compile;
+        int64_t recompute_every;
+        double recompute_budget_mb;
+        int64_t stage;
+        char init_from[CONFIG_TEXT]; /* stage 2: a checkpoint's or a run's folder */
         int64_t eval_every, eval_batches;
     } train;
     struct config_dist {
@@ -80,8 +86,17 @@ int config_load_text(struct config *config, const char *text, size_t length, con
 int config_set(struct config *config, const char *key, const char *value, const char *where);
 
 /* What no single key can tell: heads divide width, and so on. Call after the last set. Fills derived values
- * (hidden, seq_len), so that the config printed afterwards says what will run. */
+ * (kv_heads: heads; hidden: 4 widths, with swiglu 8/3 of it; seq_len: context), so that the config printed afterwards says what will run. */
 int config_check(struct config *config);
+
+/* Channels of one attention head. */
+int64_t config_head_size(const struct config_model *model);
+
+/* Channels of a head that RoPE turns; 0 without it. */
+int64_t config_rope_size(const struct config_model *model);
+
+/* Rows of the token table: model.vocab rounded up to model.vocab_multiple. */
+int64_t config_vocab_rows(const struct config_model *model);
 
 /* Prints the config as YAML that config_load() reads back to the same values. */
 void config_print(const struct config *config, FILE *out);

@@ -10,11 +10,12 @@ static const char *const boolean_names[] = {"false", "true", NULL};
 static const char *const backend_names[] = {
     [BACKEND_AUTO] = "auto", [BACKEND_CPU] = "cpu", [BACKEND_NULL] = "null", NULL};
 static const char *const mixer_names[] = {[MIXER_ATTENTION] = "attention", NULL};
-static const char *const ffn_names[] = {[FFN_GELU] = "gelu", NULL};
-static const char *const norm_names[] = {[NORM_LAYERNORM] = "layernorm", NULL};
-static const char *const norm_place_names[] = {[NORM_PRE] = "pre", NULL};
-static const char *const position_names[] = {[POSITION_LEARNED] = "learned", NULL};
-static const char *const attention_names[] = {[ATTENTION_FLASH] = "flash", NULL};
+static const char *const ffn_names[] = {[FFN_GELU] = "gelu", [FFN_SWIGLU] = "swiglu", NULL};
+static const char *const norm_names[] = {[NORM_LAYERNORM] = "layernorm", [NORM_RMSNORM] = "rmsnorm", NULL};
+static const char *const norm_place_names[] = {[NORM_PRE] = "pre", [NORM_POST] = "post", NULL};
+static const char *const position_names[] = {[POSITION_LEARNED] = "learned", [POSITION_ROPE] = "rope", NULL};
+static const char *const rope_layout_names[] = {[ROPE_HALVES] = "halves", [ROPE_PAIRS] = "pairs", NULL};
+static const char *const attention_names[] = {[ATTENTION_FLASH] = "flash", [ATTENTION_NAIVE] = "naive", NULL};
 static const char *const documents_names[] = {
     [DOCUMENTS_JOINED] = "joined", [DOCUMENTS_APART] = "apart", [DOCUMENTS_PACKED] = "packed", NULL};
 static const char *const schedule_names[] = {[SCHEDULE_COSINE] = "cosine",
@@ -23,7 +24,9 @@ static const char *const schedule_names[] = {[SCHEDULE_COSINE] = "cosine",
                                              [SCHEDULE_WSD] = "wsd",
                                              NULL};
 static const char *const precision_names[] = {[PRECISION_FP32] = "fp32", [PRECISION_FP64] = "fp64", NULL};
-static const char *const recompute_names[] = {[RECOMPUTE_NONE] = "none", NULL};
+static const char *const recompute_names[] = {
+    [RECOMPUTE_NONE] = "none",           [RECOMPUTE_BLOCK] = "block",   [RECOMPUTE_EVERY] = "every",
+    [RECOMPUTE_SELECTIVE] = "selective", [RECOMPUTE_BUDGET] = "budget", NULL};
 static const char *const reduce_names[] = {[REDUCE_TREE] = "tree", NULL};
 static const char *const wire_names[] = {[WIRE_FP32] = "fp32", NULL};
 
@@ -40,27 +43,47 @@ static const struct schema_key keys[] = {
      .names = ffn_names},
     {"model.norm", VALUE_NAME, AT(model.norm), "layernorm", CLASS_ARCHITECTURE, "normalization", .names = norm_names},
     {"model.norm_place", VALUE_NAME, AT(model.norm_place), "pre", CLASS_ARCHITECTURE,
-     "where a block normalizes: pre is before each mixer", .names = norm_place_names},
+     "where a block normalizes: pre is before each mixer, post after the sum (no final norm)",
+     .names = norm_place_names},
+    {"model.norm_eps", VALUE_REAL, AT(model.norm_eps), "1e-05", CLASS_ARCHITECTURE, "added to a norm's mean square",
+     .low = 0, .high = 1, .above_low = 1},
     {"model.position", VALUE_NAME, AT(model.position), "learned", CLASS_ARCHITECTURE, "how a token's place is told",
      .names = position_names},
+    {"model.rope_theta", VALUE_REAL, AT(model.rope_theta), "10000", CLASS_ARCHITECTURE, "RoPE: base of its wavelengths",
+     .low = 1, .high = 1e12, .above_low = 1},
+    {"model.rope_layout", VALUE_NAME, AT(model.rope_layout), "halves", CLASS_ARCHITECTURE,
+     "RoPE: channels that turn together: i and i + half (GPT-NeoX, Llama as in transformers), or 2i and 2i + 1 (GPT-J)",
+     .names = rope_layout_names},
+    {"model.rope_fraction", VALUE_REAL, AT(model.rope_fraction), "1", CLASS_ARCHITECTURE,
+     "RoPE: part of a head's channels that turn", .low = 0, .high = 1, .above_low = 1},
     {"model.layers", VALUE_WHOLE, AT(model.layers), "4", CLASS_ARCHITECTURE, "blocks", .low = 1, .high = 1000},
     {"model.width", VALUE_WHOLE, AT(model.width), "128", CLASS_ARCHITECTURE, "channels between blocks", .low = 1,
      .high = 65536},
     {"model.heads", VALUE_WHOLE, AT(model.heads), "4", CLASS_ARCHITECTURE, "attention heads; must divide model.width",
      .low = 1, .high = 1024},
+    {"model.kv_heads", VALUE_WHOLE, AT(model.kv_heads), "0", CLASS_ARCHITECTURE,
+     "heads of keys and values, each for a group of heads (GQA; 1: MQA); 0: model.heads", .low = 0, .high = 1024},
+    {"model.qk_norm", VALUE_BOOLEAN, AT(model.qk_norm), "false", CLASS_ARCHITECTURE,
+     "RMSNorm of every head's queries and keys", .names = boolean_names},
     {"model.hidden", VALUE_WHOLE, AT(model.hidden), "0", CLASS_ARCHITECTURE,
-     "channels inside the channel mixer; 0: four times model.width", .low = 0, .high = 1048576},
+     "channels inside the channel mixer; 0: 4 model.width, with swiglu 8/3 of it rounded up to 64", .low = 0,
+     .high = 1048576},
     {"model.vocab", VALUE_WHOLE, AT(model.vocab), "256", CLASS_ARCHITECTURE, "different tokens", .low = 2,
      .high = 1000000},
+    {"model.vocab_multiple", VALUE_WHOLE, AT(model.vocab_multiple), "1", CLASS_ARCHITECTURE,
+     "the token table's rows are rounded up to a multiple of it, for speed; the rest is never trained or drawn",
+     .low = 1, .high = 4096},
     {"model.context", VALUE_WHOLE, AT(model.context), "64", CLASS_ARCHITECTURE, "tokens that one position can look at",
      .low = 1, .high = 1048576},
     {"model.tie", VALUE_BOOLEAN, AT(model.tie), "true", CLASS_ARCHITECTURE, "one matrix embeds tokens and makes logits",
      .names = boolean_names},
     {"model.bias", VALUE_BOOLEAN, AT(model.bias), "true", CLASS_ARCHITECTURE, "linear layers and norms have biases",
      .names = boolean_names},
+    {"model.logit_softcap", VALUE_REAL, AT(model.logit_softcap), "0", CLASS_ARCHITECTURE,
+     "logits become c tanh(logits / c); 0: off", .low = 0, .high = 1e6},
     /* Not architecture: implementations of attention share their parameters and differ in rounding alone. */
-    {"model.attention", VALUE_NAME, AT(model.attention), "flash", CLASS_TRAINING, "how attention is computed",
-     .names = attention_names},
+    {"model.attention", VALUE_NAME, AT(model.attention), "flash", CLASS_TRAINING,
+     "how attention is computed: flash holds a tile of its weights, naive all of them", .names = attention_names},
     {"model.dropout.attention", VALUE_REAL, AT(model.dropout.attention), "0.1", CLASS_TRAINING,
      "chance to drop an attention weight", .low = 0, .high = 1, .below_high = 1},
     {"model.dropout.residual", VALUE_REAL, AT(model.dropout.residual), "0.1", CLASS_TRAINING,
@@ -117,8 +140,26 @@ static const struct schema_key keys[] = {
      .high = 4294967295.0},
     {"train.precision", VALUE_NAME, AT(train.precision), "fp32", CLASS_TRAINING, "type of parameters and values",
      .names = precision_names},
-    {"train.recompute", VALUE_NAME, AT(train.recompute), "none", CLASS_TRAINING,
-     "what the backward pass computes again to save memory", .names = recompute_names},
+    /* These change memory and time, never a bit. */
+    {"train.recompute", VALUE_NAME, AT(train.recompute), "none", CLASS_RUN,
+     "what the backward pass computes again to save memory: all inside a block, or inside every few blocks; norms, "
+     "activations and attention (selective); as little as a budget asks for",
+     .names = recompute_names},
+    {"train.recompute_every", VALUE_WHOLE, AT(train.recompute_every), "2", CLASS_RUN, "recompute every: so many blocks",
+     .low = 1, .high = 1000},
+    {"train.recompute_budget_mb", VALUE_REAL, AT(train.recompute_budget_mb), "0", CLASS_RUN,
+     "recompute budget: MiB that a rank may take, as 'lockstep plan' counts its total", .low = 0,
+     .high = SCHEMA_NO_LIMIT},
+    {"train.compile", VALUE_BOOLEAN, AT(train.compile), "true", CLASS_RUN,
+     "passes that make the plan faster and smaller; false: the plain plan, with a buffer for every value",
+     .names = boolean_names},
+    /* What training starts from is in its first checkpoint; a run that goes on does not look at it again. */
+    {"train.stage", VALUE_WHOLE, AT(train.stage), "1", CLASS_RUN,
+     "1 starts from random weights, 2 from those of train.init_from, whose architecture it must have", .low = 1,
+     .high = 2},
+    {"train.init_from", VALUE_TEXT, AT(train.init_from), "", CLASS_RUN,
+     "stage 2: the checkpoint, or the run, whose weights to start from; the optimizer starts anew", .low = 0,
+     .high = CONFIG_TEXT - 1},
     {"train.eval_every", VALUE_WHOLE, AT(train.eval_every), "250", CLASS_RUN, "steps between evaluations; 0: never",
      .low = 0, .high = SCHEMA_WHOLE_MAX},
     {"train.eval_batches", VALUE_WHOLE, AT(train.eval_batches), "20", CLASS_RUN,

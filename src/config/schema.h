@@ -42,7 +42,7 @@ struct schema_key {
 };
 
 enum {
-    SCHEMA_MAX_KEYS = 64,
+    SCHEMA_MAX_KEYS = 128,
     SCHEMA_NAME = 128,              /* bytes: more than any key takes */
     SCHEMA_VALUE = 4 * CONFIG_LIST, /* bytes: any value as written, every byte of a text escaped */
     SCHEMA_RANGE = 160,             /* bytes: the words about a key's type and range */

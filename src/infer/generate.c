@@ -85,9 +85,10 @@ static int read_logits(struct generator *g, enum segment segment, int64_t row) {
     struct run *run = &g->run;
     int buf = run->plan->logits[segment];
     enum dtype type = run->plan->bufs[buf].type;
-    int64_t vocab = g->config.model.vocab, bytes = vocab * (int64_t)dtype_size(type);
+    int64_t vocab = g->config.model.vocab, size = (int64_t)dtype_size(type);
+    int64_t stride = config_vocab_rows(&g->config.model) * size;
     TRY(run->backend->wait(run->exec, 0));
-    TRY(run->backend->copy(run->exec, buf, row * bytes, g->raw, bytes, COPY_TO_HOST));
+    TRY(run->backend->copy(run->exec, buf, row * stride, g->raw, vocab * size, COPY_TO_HOST));
     for (int64_t i = 0; i < vocab; i++)
         g->logits[i] = type == DTYPE_F64 ? ((double *)g->raw)[i] : (double)((float *)g->raw)[i];
     return 0;

@@ -20,6 +20,7 @@ void model_init(const struct param *param, int index, uint32_t seed, enum dtype 
         double pair[2] = {radius * cos(angle), radius * sin(angle)};
         for (int64_t k = i; k < i + 2 && k < param->elems; k++) {
             double value = param->init_std > 0 ? param->init_std * pair[k - i] : param->init_value;
+            if (k >= param->used) value = 0;
             if (type == DTYPE_F64)
                 f64[k] = (double)(float)value; /* both types start from the same numbers */
             else

@@ -5,7 +5,7 @@
 #include "base/check.h"
 
 static const struct mixer *const token_mixers[] = {[MIXER_ATTENTION] = &mixer_attention};
-static const struct mixer *const channel_mixers[] = {[FFN_GELU] = &mixer_ffn_gelu};
+static const struct mixer *const channel_mixers[] = {[FFN_GELU] = &mixer_ffn_gelu, [FFN_SWIGLU] = &mixer_ffn_swiglu};
 
 double model_residual_std(const struct config *config) { return INIT_STD / sqrt(2.0 * (double)config->model.layers); }
 
@@ -15,6 +15,7 @@ static int norm(struct builder *b, const char *name, int x, int *y) {
     int64_t width = b->config->model.width;
     snprintf(part, sizeof part, "%s.w", name);
     TRY(builder_param(b, part, width, 0, 0, 1, &w));
+    if (b->config->model.norm == NORM_RMSNORM) return emit_rmsnorm(b, name, x, w, y);
     snprintf(part, sizeof part, "%s.b", name);
     if (b->config->model.bias) TRY(builder_param(b, part, width, 0, 0, 0, &bias));
     return emit_layernorm(b, name, x, w, bias, y);
@@ -30,15 +31,23 @@ int model_linear(struct builder *b, const char *name, int x, int64_t out, double
     return emit_linear(b, name, x, w, bias, y);
 }
 
-/* x + dropout(mixer(norm(x))), the pre-norm residual branch. */
+/* Pre-norm: x + dropout(mixer(norm(x))) (Xiong et al. 2020). Post-norm: norm(x + dropout(mixer(x))) (Vaswani et al. 2017). */
 static int branch(struct builder *b, const struct mixer *mixer, const char *norm_name, const char *sum_name, int layer,
                   int x, int *y) {
-    int normed, mixed;
+    int mixed = x, post = b->config->model.norm_place == NORM_POST;
     TRY(mixer->check(b->config, layer));
-    TRY(norm(b, norm_name, x, &normed));
-    TRY(mixer->build(b, layer, normed, &mixed));
+    if (!post) TRY(norm(b, norm_name, x, &mixed));
+    TRY(mixer->build(b, layer, mixed, &mixed));
     TRY(emit_dropout(b, "dropped", mixed, b->config->model.dropout.residual, &mixed));
-    return emit_add(b, sum_name, x, mixed, y);
+    TRY(emit_add(b, sum_name, x, mixed, y));
+    return post ? norm(b, norm_name, *y, y) : 0;
+}
+
+/* A table with a row for each token, and with rows that only fill it up. */
+static int token_table(struct builder *b, const char *name, int *table) {
+    const struct config_model *model = &b->config->model;
+    TRY(builder_param(b, name, config_vocab_rows(model), model->width, INIT_STD, 0, table));
+    return builder_pad(b, *table, model->vocab);
 }
 
 /* Only the row whose next token is wanted goes through the head in generation. */
@@ -46,25 +55,27 @@ static int head(struct builder *b, int x, int wte) {
     const struct config_model *model = &b->config->model;
     int generate = b->segment == SEG_PREFILL || b->segment == SEG_DECODE, w = wte, logits;
     if (generate) TRY(emit_take_row(b, "last", x, &x));
-    TRY(norm(b, "ln_f", x, &x));
-    if (!model->tie) TRY(builder_param(b, "head.w", model->vocab, model->width, INIT_STD, 0, &w));
+    if (model->norm_place == NORM_PRE) TRY(norm(b, "ln_f", x, &x));
+    if (!model->tie) TRY(token_table(b, "head.w", &w));
     TRY(emit_linear(b, "logits", x, w, NONE, &logits));
+    if (model->logit_softcap > 0) TRY(emit_softcap(b, "logits.capped", logits, model->logit_softcap, &logits));
     return emit_head(b, logits);
 }
 
 int model_forward(struct builder *b) {
     const struct config_model *model = &b->config->model;
-    int x, wte, wpe;
-    builder_scope(b, "%s", "");
-    TRY(builder_param(b, "wte", model->vocab, model->width, INIT_STD, 0, &wte));
-    TRY(builder_param(b, "wpe", model->context, model->width, INIT_STD, 0, &wpe));
+    int x, wte, wpe = NONE;
+    builder_block(b, NONE);
+    TRY(token_table(b, "wte", &wte));
+    if (model->position == POSITION_LEARNED)
+        TRY(builder_param(b, "wpe", model->context, model->width, INIT_STD, 0, &wpe));
     TRY(emit_embed(b, "x", wte, wpe, &x));
     TRY(emit_dropout(b, "x.dropped", x, model->dropout.embedding, &x));
     for (int layer = 0; layer < model->layers; layer++) {
-        builder_scope(b, "h%d.", layer);
+        builder_block(b, layer);
         TRY(branch(b, token_mixers[model->mixer], "ln1", "x1", layer, x, &x));
         TRY(branch(b, channel_mixers[model->ffn], "ln2", "x2", layer, x, &x));
     }
-    builder_scope(b, "%s", "");
+    builder_block(b, NONE);
     return head(b, x, wte);
 }

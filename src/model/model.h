@@ -12,7 +12,7 @@ struct mixer {
     int (*build)(struct builder *b, int layer, int x, int *y); /* emits under the builder's scope, "hN." */
 };
 
-extern const struct mixer mixer_attention, mixer_ffn_gelu;
+extern const struct mixer mixer_attention, mixer_ffn_gelu, mixer_ffn_swiglu;
 
 /* Emits the forward of the segment that the builder is at; passes as `forward` to plan_build(). */
 int model_forward(struct builder *b);

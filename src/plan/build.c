@@ -25,6 +25,7 @@ static int new_plan(const struct config *config, const struct plan_request *requ
     plan->request = *request;
     plan->slots = (int)config->train.slots;
     plan->micro_batches = (int)config->train.micro_batches_per_slot;
+    plan->share_memory = config->train.compile;
     plan->starts = plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
     plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
     for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
@@ -55,7 +56,7 @@ static int add_io(struct builder *b) {
         TRY(add_buf(plan, "slot_losses", BUF_RESULT, DTYPE_F64, 1, &slots, &plan->slot_losses));
     b->k_cache = b->v_cache = NONE;
     if (!generate) return 0;
-    int64_t cache[4] = {model->layers, 1, model->context, model->width};
+    int64_t cache[4] = {model->layers, 1, model->context, model->kv_heads * config_head_size(model)};
     TRY(add_buf(plan, "k_cache", BUF_STATE, b->type, 4, cache, &b->k_cache));
     return add_buf(plan, "v_cache", BUF_STATE, b->type, 4, cache, &b->v_cache);
 }
@@ -66,6 +67,7 @@ static int emit_segment(struct builder *b, enum segment segment, int batch, int 
     b->batch = batch;
     b->time = time;
     b->site = 0;
+    b->rope_table = b->layer = NONE;
     plan_begin_segment(b->plan, segment);
     TRY(forward(b));
     return plan_end_segment(b->plan, segment);
@@ -93,6 +95,8 @@ static int build_training(struct builder *b, int (*forward)(struct builder *buil
     TRY(plan_backward(plan, first, loss, dloss));
     TRY(plan_end_segment(plan, SEG_MICRO_FIRST));
     TRY(plan_check(plan, "backward"));
+    TRY(plan_recompute(plan, b->config));
+    TRY(plan_check(plan, "recompute"));
     TRY(plan_accumulate(plan));
     TRY(plan_check(plan, "accumulate"));
     TRY(plan_reduce(plan, b->config));
@@ -116,14 +120,16 @@ static int build(struct builder *b, int (*forward)(struct builder *builder)) {
     return plan_check(plan, "memory");
 }
 
-int plan_build(const struct config *config, const struct plan_request *request, int (*forward)(struct builder *builder),
-               struct plan **plan) {
-    *plan = NULL;
+/* One run of all passes; `depth` is for the recompute pass. */
+static int build_once(const struct config *config, const struct plan_request *request,
+                      int (*forward)(struct builder *builder), int depth, struct plan **plan) {
     struct plan *made = NULL;
+    *plan = NULL;
     int status = new_plan(config, request, &made);
     if (!status) {
         struct builder b = {.plan = made, .config = config};
         b.type = config->train.precision == PRECISION_FP64 ? DTYPE_F64 : DTYPE_F32;
+        made->recompute_depth = depth;
         status = build(&b, forward);
     }
     if (status) {
@@ -132,4 +138,46 @@ int plan_build(const struct config *config, const struct plan_request *request, 
     }
     *plan = made;
     return 0;
+}
+
+/* Replaces *plan by that of another depth. */
+static int rebuild(const struct config *config, const struct plan_request *request,
+                   int (*forward)(struct builder *builder), int depth, struct plan **plan) {
+    plan_free(*plan);
+    return build_once(config, request, forward, depth, plan);
+}
+
+/* The smallest depth of recomputation that fits into the budget, by bisection: each depth has its memory from all passes. */
+static int build_within(const struct config *config, const struct plan_request *request,
+                        int (*forward)(struct builder *builder), struct plan **plan) {
+    const double mib = 1048576, budget = config->train.recompute_budget_mb * mib;
+    int low = 0, all = (*plan)->recompute_depth, high = all;
+    if ((double)plan_total_bytes(*plan) <= budget) return 0;
+    TRY(rebuild(config, request, forward, all, plan));
+    if ((double)plan_total_bytes(*plan) > budget)
+        return fail(STATUS_USAGE,
+                    "train.recompute_budget_mb: %g MiB are not enough for any plan of this model and micro-batch; the "
+                    "least that would do is %.1f",
+                    config->train.recompute_budget_mb, (double)plan_total_bytes(*plan) / mib + 0.05);
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        TRY(rebuild(config, request, forward, middle, plan));
+        if ((double)plan_total_bytes(*plan) <= budget)
+            high = middle;
+        else
+            low = middle;
+    }
+    return rebuild(config, request, forward, high, plan);
+}
+
+int plan_build(const struct config *config, const struct plan_request *request, int (*forward)(struct builder *builder),
+               struct plan **plan) {
+    TRY(build_once(config, request, forward, 0, plan));
+    if (config->train.recompute != RECOMPUTE_BUDGET || !wants(*plan, SEG_MICRO_FIRST)) return 0;
+    int status = build_within(config, request, forward, plan);
+    if (status) {
+        plan_free(*plan);
+        *plan = NULL;
+    }
+    return status;
 }

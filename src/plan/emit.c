@@ -16,6 +16,14 @@ void builder_scope(struct builder *b, const char *format, ...) {
     va_end(args);
 }
 
+void builder_block(struct builder *b, int layer) {
+    b->layer = layer;
+    if (layer == NONE)
+        builder_scope(b, "%s", "");
+    else
+        builder_scope(b, "h%d.", layer);
+}
+
 /* scope + name + suffix, as a buffer's name. */
 static void full_name(const struct builder *b, const char *name, const char *suffix, char out[NAME_SIZE]) {
     snprintf(out, NAME_SIZE, "%.*s%s%s", (int)strnlen(b->scope, NAME_SIZE / 2), b->scope, name, suffix);
@@ -33,7 +41,14 @@ int builder_param(struct builder *b, const char *name, int64_t rows, int64_t col
     memcpy(added.name, buf.name, NAME_SIZE);
     added.init_std = init_std;
     added.init_value = init_value;
+    added.used = added.elems;
     return plan_add_param(b->plan, &added);
+}
+
+int builder_pad(struct builder *b, int param, int64_t rows) {
+    for (int i = 0; i < b->plan->n_params; i++)
+        if (b->plan->params[i].buf == param) b->plan->params[i].used = rows * b->plan->bufs[param].dim[1];
+    return 0;
 }
 
 int plan_shape(const struct plan *plan, const struct op *op, unsigned wanted, struct buf outs[MAX_OUT]) {
@@ -55,8 +70,11 @@ int plan_shape(const struct plan *plan, const struct op *op, unsigned wanted, st
 }
 
 int emit_op(struct builder *b, struct op *op, const char *name, unsigned create) {
-    static const char *const suffix[OP_COUNT][MAX_OUT] = {
-        [OP_layernorm] = {"", ".mean", ".rstd"}, [OP_attention] = {"", ".lse"}, [OP_xent] = {"", ".lse"}};
+    static const char *const suffix[OP_COUNT][MAX_OUT] = {[OP_layernorm] = {"", ".mean", ".rstd"},
+                                                          [OP_rmsnorm] = {"", ".rstd"},
+                                                          [OP_qk_norm] = {"", ".rstd"},
+                                                          [OP_attention] = {"", ".lse"},
+                                                          [OP_xent] = {"", ".lse"}};
     struct buf outs[MAX_OUT];
     TRY(plan_shape(b->plan, op, create, outs));
     for (int i = 0; i < op_info[op->kind].outs; i++)
@@ -72,6 +90,7 @@ int emit_op(struct builder *b, struct op *op, const char *name, unsigned create)
 struct op builder_op(const struct builder *b, enum op_kind kind) {
     struct op op = plan_new_op(kind);
     op.segment = b->segment;
+    op.layer = b->layer;
     op.attr.batch = b->batch;
     op.attr.time = b->time;
     op.attr.micro_batches = b->plan->micro_batches;
@@ -108,7 +127,7 @@ int emit_layernorm(struct builder *b, const char *name, int x, int w, int bias, 
     op.in[0] = x;
     op.in[1] = w;
     op.in[2] = bias;
-    op.attr.eps = 1e-5;
+    op.attr.eps = b->config->model.norm_eps;
     TRY(emit_op(b, &op, name, 7));
     *y = op.out[0];
     return 0;
@@ -124,9 +143,84 @@ int emit_linear(struct builder *b, const char *name, int x, int w, int bias, int
     return 0;
 }
 
-int emit_gelu(struct builder *b, const char *name, int x, int *y) {
-    struct op op = builder_op(b, OP_gelu);
+/* An op of one input and one output. */
+static int emit_unary(struct builder *b, enum op_kind kind, const char *name, int x, int *y) {
+    struct op op = builder_op(b, kind);
     op.in[0] = x;
+    TRY(emit_op(b, &op, name, 1));
+    *y = op.out[0];
+    return 0;
+}
+
+int emit_rmsnorm(struct builder *b, const char *name, int x, int w, int *y) {
+    struct op op = builder_op(b, OP_rmsnorm);
+    op.in[0] = x;
+    op.in[1] = w;
+    op.attr.eps = b->config->model.norm_eps;
+    TRY(emit_op(b, &op, name, 3));
+    *y = op.out[0];
+    return 0;
+}
+
+int emit_gelu(struct builder *b, const char *name, int x, int *y) { return emit_unary(b, OP_gelu, name, x, y); }
+
+int emit_swiglu(struct builder *b, const char *name, int x, int *y) { return emit_unary(b, OP_swiglu, name, x, y); }
+
+int emit_softcap(struct builder *b, const char *name, int x, double cap, int *y) {
+    struct op op = builder_op(b, OP_softcap);
+    op.in[0] = x;
+    op.attr.cap = cap;
+    TRY(emit_op(b, &op, name, 1));
+    *y = op.out[0];
+    return 0;
+}
+
+/* An op on qkv, with the heads filled in. */
+static struct op qkv_op(const struct builder *b, enum op_kind kind, int qkv) {
+    struct op op = builder_op(b, kind);
+    op.in[0] = qkv;
+    op.attr.heads = b->config->model.heads;
+    op.attr.kv_heads = b->config->model.kv_heads;
+    return op;
+}
+
+int emit_qk_norm(struct builder *b, const char *name, int qkv, int wq, int wk, int *y) {
+    struct op op = qkv_op(b, OP_qk_norm, qkv);
+    op.in[1] = wq;
+    op.in[2] = wk;
+    op.attr.eps = b->config->model.norm_eps;
+    TRY(emit_op(b, &op, name, 3));
+    *y = op.out[0];
+    return 0;
+}
+
+/* Fills in what rope and its table have in common. */
+static void set_rope(const struct builder *b, struct op *op) {
+    const struct config_model *model = &b->config->model;
+    op->attr.turning = config_rope_size(model);
+    op->attr.theta = model->rope_theta;
+    op->attr.pairs = model->rope_layout == ROPE_PAIRS;
+}
+
+static int add_rope_table(struct builder *b) {
+    struct op op = builder_op(b, OP_rope_table);
+    struct buf table = {.kind = BUF_ACT, .type = b->type, .rank = 2, .alias = NONE};
+    set_rope(b, &op);
+    op.layer = NONE; /* of all blocks */
+    table.dim[0] = b->time;
+    table.dim[1] = op.attr.turning;
+    snprintf(table.name, sizeof table.name, "rope.table");
+    TRY(plan_add_buf(b->plan, &table, &op.out[0]));
+    b->rope_table = op.out[0];
+    return emit_op(b, &op, "", 0);
+}
+
+int emit_rope(struct builder *b, const char *name, int qkv, int *y) {
+    if (b->rope_table == NONE) TRY(add_rope_table(b));
+    struct op op = qkv_op(b, OP_rope, qkv);
+    set_rope(b, &op);
+    op.in[1] = b->rope_table;
+    op.in[2] = b->segment == SEG_PREFILL || b->segment == SEG_DECODE ? NONE : b->plan->starts;
     TRY(emit_op(b, &op, name, 1));
     *y = op.out[0];
     return 0;
@@ -144,24 +238,53 @@ static int cache_of_layer(struct builder *b, const char *which, int cache, int l
     return *part != NONE ? 0 : plan_add_buf(b->plan, &buf, part);
 }
 
-int emit_attention(struct builder *b, const char *name, int qkv, int layer, int64_t heads, double rate, int *o) {
-    int cached = b->segment == SEG_PREFILL || b->segment == SEG_DECODE;
-    struct op op = builder_op(b, cached ? OP_attention_cached : OP_attention);
-    op.in[0] = qkv;
-    op.attr.heads = heads;
-    double head_size = (double)b->plan->bufs[qkv].dim[1] / (3.0 * (double)heads);
-    op.attr.scale = 1.0 / __builtin_sqrt(head_size);
-    if (cached) {
-        TRY(cache_of_layer(b, "k_cache", b->k_cache, layer, &op.out[1]));
-        TRY(cache_of_layer(b, "v_cache", b->v_cache, layer, &op.out[2]));
-    } else {
-        op.in[1] = b->plan->starts;
-        if (builder_training(b) && rate > 0) {
-            op.attr.rate = rate;
-            op.attr.site = b->site++;
-        }
+static double attention_scale(const struct builder *b, const struct op *op) {
+    double heads = (double)(op->attr.heads + 2 * op->attr.kv_heads);
+    return 1.0 / __builtin_sqrt((double)b->plan->bufs[op->in[0]].dim[1] / heads);
+}
+
+static int emit_cached_attention(struct builder *b, const char *name, int qkv, int layer, int *o) {
+    struct op op = qkv_op(b, OP_attention_cached, qkv);
+    op.attr.scale = attention_scale(b, &op);
+    TRY(cache_of_layer(b, "k_cache", b->k_cache, layer, &op.out[1]));
+    TRY(cache_of_layer(b, "v_cache", b->v_cache, layer, &op.out[2]));
+    TRY(emit_op(b, &op, name, 1));
+    *o = op.out[0];
+    return 0;
+}
+
+/* Scores, softmax, dropout and mix as ops of their own. */
+static int emit_naive_attention(struct builder *b, const char *name, int qkv, double rate, int *o) {
+    char part[NAME_SIZE];
+    int weights;
+    struct op scores = qkv_op(b, OP_attention_scores, qkv);
+    scores.attr.scale = attention_scale(b, &scores);
+    snprintf(part, sizeof part, "%.30s.scores", name);
+    TRY(emit_op(b, &scores, part, 1));
+    struct op softmax = qkv_op(b, OP_attention_softmax, scores.out[0]);
+    softmax.in[1] = b->plan->starts;
+    snprintf(part, sizeof part, "%.30s.weights", name);
+    TRY(emit_op(b, &softmax, part, 1));
+    snprintf(part, sizeof part, "%.30s.dropped", name);
+    TRY(emit_dropout(b, part, softmax.out[0], rate, &weights));
+    struct op mix = qkv_op(b, OP_attention_mix, weights);
+    mix.in[1] = qkv;
+    TRY(emit_op(b, &mix, name, 1));
+    *o = mix.out[0];
+    return 0;
+}
+
+int emit_attention(struct builder *b, const char *name, int qkv, int layer, double rate, int *o) {
+    if (b->segment == SEG_PREFILL || b->segment == SEG_DECODE) return emit_cached_attention(b, name, qkv, layer, o);
+    if (b->config->model.attention == ATTENTION_NAIVE) return emit_naive_attention(b, name, qkv, rate, o);
+    struct op op = qkv_op(b, OP_attention, qkv);
+    op.in[1] = b->plan->starts;
+    op.attr.scale = attention_scale(b, &op);
+    if (builder_training(b) && rate > 0) {
+        op.attr.rate = rate;
+        op.attr.site = b->site++;
     }
-    TRY(emit_op(b, &op, name, cached ? 1 : 3));
+    TRY(emit_op(b, &op, name, 3));
     *o = op.out[0];
     return 0;
 }
@@ -175,13 +298,7 @@ int emit_add(struct builder *b, const char *name, int a, int c, int *y) {
     return 0;
 }
 
-int emit_take_row(struct builder *b, const char *name, int x, int *y) {
-    struct op op = builder_op(b, OP_take_row);
-    op.in[0] = x;
-    TRY(emit_op(b, &op, name, 1));
-    *y = op.out[0];
-    return 0;
-}
+int emit_take_row(struct builder *b, const char *name, int x, int *y) { return emit_unary(b, OP_take_row, name, x, y); }
 
 /* Cross-entropy, the clamp, the slot's record, and the start of the backward pass. */
 static int emit_training_loss(struct builder *b, int loss) {
@@ -200,7 +317,7 @@ static int emit_training_loss(struct builder *b, int loss) {
 
 int emit_head(struct builder *b, int logits) {
     struct plan *plan = b->plan;
-    builder_scope(b, "%s", "");
+    builder_block(b, NONE);
     if (b->segment == SEG_PREFILL || b->segment == SEG_DECODE) {
         plan->logits[b->segment] = logits;
         plan->bufs[logits].kind = BUF_RESULT;
@@ -213,6 +330,7 @@ int emit_head(struct builder *b, int logits) {
     struct op op = builder_op(b, OP_xent);
     op.in[0] = logits;
     op.in[1] = plan->targets;
+    op.attr.vocab = b->config->model.vocab;
     int training = builder_training(b);
     TRY(emit_op(b, &op, training ? "loss" : "eval.loss", 3));
     if (training) return emit_training_loss(b, op.out[0]);

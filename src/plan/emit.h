@@ -14,8 +14,10 @@ struct builder {
     enum segment segment;
     int batch, time; /* of the segment being emitted */
     enum dtype type; /* of parameters and activations */
+    int rope_table;  /* of the segment being emitted, or NONE; see emit_rope() */
     int tokens;      /* i32[batch * time] */
     char scope[NAME_SIZE];
+    int layer;            /* the block being emitted, or NONE */
     uint32_t site;        /* next random site; a clone of an op keeps the site it was given */
     int k_cache, v_cache; /* generation: the caches of all layers, or NONE */
 };
@@ -26,10 +28,16 @@ int builder_training(const struct builder *b);
 /* Sets what leads the names of parameters and values from now on ("h3.", ""). */
 __attribute__((format(printf, 2, 3))) void builder_scope(struct builder *b, const char *format, ...);
 
+/* The same for block `layer`, "h3."; what is emitted then belongs to it. NONE: to no block, without a scope. */
+void builder_block(struct builder *b, int layer);
+
 /* A parameter of rank 1 or 2 (cols 0: rank 1), created on first use and found by name after that. Matrices (rank 2) get
  * weight decay. Initial values: normal(0, init_std), or init_value where init_std is 0. */
 int builder_param(struct builder *b, const char *name, int64_t rows, int64_t cols, double init_std, double init_value,
                   int *param);
+
+/* Only the first `rows` rows of the parameter are used: the rest starts at 0. */
+int builder_pad(struct builder *b, int param, int64_t rows);
 
 /* An op with every operand left out and the shape of the micro-batch filled in. */
 struct op builder_op(const struct builder *b, enum op_kind kind);
@@ -42,8 +50,13 @@ int emit_embed(struct builder *b, const char *name, int wte, int wpe, int *x);
 int emit_dropout(struct builder *b, const char *name, int x, double rate, int *y); /* y = x when nothing is dropped */
 int emit_layernorm(struct builder *b, const char *name, int x, int w, int bias, int *y);
 int emit_linear(struct builder *b, const char *name, int x, int w, int bias, int *y);
+int emit_rmsnorm(struct builder *b, const char *name, int x, int w, int *y);
 int emit_gelu(struct builder *b, const char *name, int x, int *y);
-int emit_attention(struct builder *b, const char *name, int qkv, int layer, int64_t heads, double rate, int *o);
+int emit_swiglu(struct builder *b, const char *name, int x, int *y);
+int emit_softcap(struct builder *b, const char *name, int x, double cap, int *y);
+int emit_qk_norm(struct builder *b, const char *name, int qkv, int wq, int wk, int *y);
+int emit_rope(struct builder *b, const char *name, int qkv, int *y); /* the segment's table is made once */
+int emit_attention(struct builder *b, const char *name, int qkv, int layer, double rate, int *o);
 int emit_add(struct builder *b, const char *name, int a, int c, int *y);
 int emit_take_row(struct builder *b, const char *name, int x, int *y);
 

@@ -38,8 +38,29 @@ static void append_attr(struct text *text, const struct op *op, const char *comm
     case OP_attention:
     case OP_attention_grad:
     case OP_attention_cached:
+    case OP_attention_scores:
+    case OP_attention_scores_grad:
+    case OP_attention_mix:
+    case OP_attention_mix_dp:
+    case OP_attention_mix_dv:
         append(text, "%sheads=%lld", comma, (long long)a->heads);
+        if (a->kv_heads != a->heads) append(text, ", kv_heads=%lld", (long long)a->kv_heads);
         if (a->rate > 0) append(text, ", rate=%g, site=%u", a->rate, a->site);
+        break;
+    case OP_qk_norm:
+    case OP_qk_norm_grad:
+        append(text, "%sheads=%lld+%lld", comma, (long long)a->heads, (long long)a->kv_heads);
+        break;
+    case OP_rope_table:
+        append(text, "%stheta=%g, channels=%lld", comma, a->theta, (long long)a->turning);
+        break;
+    case OP_rope:
+        append(text, "%sheads=%lld+%lld%s%s", comma, (long long)a->heads, (long long)a->kv_heads,
+               a->pairs ? ", pairs" : "", a->inverse ? ", inverse" : "");
+        break;
+    case OP_softcap:
+    case OP_softcap_grad:
+        append(text, "%scap=%g", comma, a->cap);
         break;
     case OP_clamp:
     case OP_clamp_grad:

@@ -21,7 +21,7 @@ int plan_layout(struct plan *plan, enum dtype type, int training) {
             param->offset = plan->flat_elems;
             plan->bufs[param->buf].offset = param->offset * (int64_t)dtype_size(type);
             plan->flat_elems += (param->elems + ALIGN - 1) / ALIGN * ALIGN;
-            plan->param_elems += param->elems;
+            plan->param_elems += param->used;
         }
         if (decay) plan->decay_end = plan->flat_elems;
     }

@@ -108,15 +108,17 @@ static int place_values(struct plan *plan, struct block *blocks, int *owner) {
     find_groups(plan, home, group);
     for (int b = 0; b < plan->n_bufs; b++) {
         struct buf *buf = &plan->bufs[b];
-        if (buf->kind != BUF_ACT || buf->first == NONE) continue;
-        if (buf->takes != NONE) { /* values are numbered after the ones that they take over */
-            struct block *block = &blocks[owner[b] = owner[buf->takes]];
-            if (buf->last > block->last) block->last = buf->last;
-            continue;
-        }
+        if (buf->kind != BUF_ACT || buf->first == NONE || buf->takes != NONE) continue;
         owner[b] = count;
         blocks[count] = (struct block){b, group[home[b]], buf->first, buf->last, align_up(buf_bytes(buf)), 0};
         count++;
+    }
+    for (int b = 0; b < plan->n_bufs; b++) {
+        int first = b;
+        while (plan->bufs[first].takes != NONE) first = plan->bufs[first].takes;
+        if (first == b) continue;
+        owner[b] = owner[first];
+        if (plan->bufs[b].last > blocks[owner[b]].last) blocks[owner[b]].last = plan->bufs[b].last;
     }
     /* Sorting moves blocks, so owner[] is turned into the value that leads the block. */
     for (int b = 0; b < plan->n_bufs; b++)
@@ -124,7 +126,7 @@ static int place_values(struct plan *plan, struct block *blocks, int *owner) {
     qsort(blocks, (size_t)count, sizeof *blocks, larger_first);
     int64_t top = 0;
     for (int i = 0; i < count; i++) {
-        blocks[i].offset = lowest_offset(blocks, i, &blocks[i]);
+        blocks[i].offset = plan->share_memory ? lowest_offset(blocks, i, &blocks[i]) : top;
         if (blocks[i].offset + blocks[i].bytes > top) top = blocks[i].offset + blocks[i].bytes;
         plan->bufs[blocks[i].value].offset = plan->persistent_bytes + blocks[i].offset;
     }
@@ -157,7 +159,7 @@ static void find_scratch(struct plan *plan) {
 int plan_memory(struct plan *plan) {
     place_persistent(plan);
     find_lifetimes(plan);
-    find_takeovers(plan);
+    if (plan->share_memory) find_takeovers(plan);
     find_scratch(plan);
     struct block *blocks = malloc((size_t)plan->n_bufs * sizeof *blocks);
     int *owner = malloc((size_t)plan->n_bufs * 2 * sizeof *owner);

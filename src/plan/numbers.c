@@ -56,7 +56,22 @@ static int64_t kind_bytes(const struct plan *plan, enum buf_kind kind) {
 
 int64_t plan_store_bytes(const struct plan *plan) { return kind_bytes(plan, BUF_PARAM) + kind_bytes(plan, BUF_STATE); }
 
+int64_t plan_total_bytes(const struct plan *plan) { return plan_store_bytes(plan) + plan->arena_bytes; }
+
 static double mib(int64_t bytes) { return (double)bytes / 1048576.0; }
+
+/* What is computed a second time to save memory, where anything is. */
+static void print_again(const struct plan *plan, FILE *out) {
+    int64_t ops = 0, flops = 0, all = plan_flops(plan, SEG_MICRO_FIRST);
+    for (int i = plan->segment_begin[SEG_MICRO_FIRST]; i < plan->segment_end[SEG_MICRO_FIRST]; i++)
+        if (plan->ops[i].again) {
+            ops++;
+            flops += plan_op_flops(plan, &plan->ops[i]);
+        }
+    if (!ops) return;
+    fprintf(out, "again    %lld ops of the forward pass in the backward pass, %.1f%% more work\n", (long long)ops,
+            100.0 * (double)flops / (double)(all - flops));
+}
 
 struct row {
     const char *name, *what;
@@ -73,12 +88,36 @@ static void print_memory(const struct plan *plan, FILE *out) {
         {"gradients", "one sum, and those held for the tree", grads},
         {"inputs, results", "tokens, targets, losses", plan->persistent_bytes - grads},
         {"values", "activations and their gradients, overlapping", values},
-        {"total", "for each rank", params + state + plan->arena_bytes},
+        {"total", "for each rank", plan_total_bytes(plan)},
         {"scratch", "more, for each CPU thread", plan->scratch_bytes},
     };
     fprintf(out, "memory                MiB\n");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         fprintf(out, "  %-16s %10.3f   %s\n", rows[i].name, mib(rows[i].bytes), rows[i].what);
+}
+
+/* What differs from GPT-2, where something does. */
+static void print_switches(const struct config_model *m, FILE *out) {
+    const struct {
+        int on;
+        const char *name;
+    } switches[] = {
+        {m->norm == NORM_RMSNORM, "RMSNorm"},
+        {m->norm_place == NORM_POST, "post-norm"},
+        {m->position == POSITION_ROPE, "RoPE"},
+        {m->ffn == FFN_SWIGLU, "SwiGLU"},
+        {m->qk_norm, "QK-norm"},
+        {m->logit_softcap > 0, "soft-capped logits"},
+        {!m->tie, "untied head"},
+        {!m->bias, "no biases"},
+        {m->vocab_multiple > 1, "padded vocabulary"},
+    };
+    int count = 0;
+    if (m->kv_heads != m->heads)
+        fprintf(out, "with     %lld heads of keys and values", (long long)m->kv_heads), count++;
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+        if (switches[i].on) fprintf(out, "%s%s", count++ ? ", " : "with     ", switches[i].name);
+    if (count) fputc('\n', out);
 }
 
 void plan_summary(const struct plan *plan, const struct config *config, FILE *out) {
@@ -88,6 +127,7 @@ void plan_summary(const struct plan *plan, const struct config *config, FILE *ou
             "parameters\n",
             config->name, (long long)m->layers, (long long)m->width, (long long)m->heads, (long long)m->hidden,
             (long long)m->vocab, (long long)m->context, (long long)plan->param_elems);
+    print_switches(m, out);
     fprintf(out, "step     %d slots x %d micro-batches x %d sequences x %d tokens = %lld tokens\n", plan->slots,
             plan->micro_batches, plan->request.batch, plan->request.time,
             (long long)plan->slots * plan->micro_batches * plan->request.batch * plan->request.time);
@@ -95,6 +135,7 @@ void plan_summary(const struct plan *plan, const struct config *config, FILE *ou
             plan->slot_lo, plan->slot_hi, plan->held + 1, plan->held ? "s" : "");
     fprintf(out, "ops      %d over %d buffers\n", plan->n_ops, plan->n_bufs);
     fprintf(out, "work     %.3f GFLOP a step on this rank\n", (double)plan_step_flops(plan) * 1e-9);
+    print_again(plan, out);
     fprintf(out, "wire     %.3f MiB sent by this rank a step\n", mib(plan_wire_bytes(plan)));
     print_memory(plan, out);
 }
@@ -106,7 +147,7 @@ static cJSON *json_bytes(const struct plan *plan) {
     cJSON_AddNumberToObject(bytes, "gradients", (double)kind_bytes(plan, BUF_GRAD));
     cJSON_AddNumberToObject(bytes, "values", (double)(plan->arena_bytes - plan->persistent_bytes));
     cJSON_AddNumberToObject(bytes, "arena", (double)plan->arena_bytes);
-    cJSON_AddNumberToObject(bytes, "total", (double)(plan_store_bytes(plan) + plan->arena_bytes));
+    cJSON_AddNumberToObject(bytes, "total", (double)plan_total_bytes(plan));
     cJSON_AddNumberToObject(bytes, "scratch_per_thread", (double)plan->scratch_bytes);
     return bytes;
 }

@@ -76,7 +76,7 @@ int plan_add_buf(struct plan *plan, const struct buf *buf, int *id) {
 }
 
 struct op plan_new_op(enum op_kind kind) {
-    struct op op = {.kind = kind};
+    struct op op = {.kind = kind, .layer = NONE};
     for (int i = 0; i < MAX_OUT; i++) op.out[i] = NONE;
     for (int i = 0; i < MAX_IN; i++) op.in[i] = NONE;
     return op;

@@ -2,7 +2,7 @@
  *
  * The model emits forward ops (emit.h); passes do the rest, each in one file, with plan_check() after each:
  *
- *     emit forward -> backward -> accumulate -> reduce -> update -> memory -> a backend loads and runs it
+ *     emit forward -> backward -> recompute -> accumulate -> reduce -> update -> memory -> a backend loads and runs it
  *
  * Values are written once: an op's outputs are new buffers, except for the buffers that outlive a segment (parameters,
  * gradients, optimizer state, results). Everything that the step needs is known before it runs: memory, FLOPs, bytes on
@@ -71,6 +71,8 @@ struct op {
     enum segment segment;
     int out[MAX_OUT], in[MAX_IN]; /* buffers; NONE where an optional one is left out */
     unsigned add;                 /* bit i: out[i] is added to */
+    int layer;                    /* the block of the model that it belongs to, or NONE */
+    int again;                    /* a clone that the recompute pass made */
     struct op_attr attr;
 };
 
@@ -81,6 +83,7 @@ struct param {
     int decay;             /* weight decay applies */
     double init_std;       /* initial values: normal(0, init_std); when it is 0 all are init_value */
     double init_value;
+    int64_t used; /* elements from here on are padding: they start at 0 and stay there */
 };
 
 /* What a plan is made for. */
@@ -108,6 +111,8 @@ struct plan {
     int slots, slot_lo, slot_hi, micro_batches; /* this rank's slots, micro-batches a slot */
     int held;                                   /* most sums held at once while leaves are folded */
     int *program;                               /* owned: the sum that tree_finish computes */
+    int share_memory;                           /* values that are never live together share memory */
+    int recompute_depth; /* for a budget: how many ops to drop; by the recompute pass: how many there are to drop */
 
     /* Well-known buffers, NONE where the plan has no use for them. */
     int tokens, targets, logits[SEG_COUNT];
@@ -143,6 +148,7 @@ int plan_check(const struct plan *plan, const char *after);
 
 /* Passes (each a file of its own). */
 int plan_backward(struct plan *plan, int first_op, int loss, int dloss); /* backward.c: appends gradient ops */
+int plan_recompute(struct plan *plan, const struct config *config);      /* recompute.c: forward ops again */
 int plan_accumulate(struct plan *plan);                                  /* accumulate.c: micro_next, micro_last */
 int plan_reduce(struct plan *plan, const struct config *config);         /* reduce.c: fold, exchange, gather */
 int plan_update(struct plan *plan, const struct config *config);         /* update.c: norm, clip, AdamW */
@@ -161,6 +167,7 @@ int64_t plan_flops(const struct plan *plan, enum segment segment);
 int64_t plan_step_flops(const struct plan *plan);  /* of this rank's share of a step */
 int64_t plan_wire_bytes(const struct plan *plan);  /* sent by this rank in one step */
 int64_t plan_store_bytes(const struct plan *plan); /* parameters and state */
+int64_t plan_total_bytes(const struct plan *plan); /* these and the arena: all but scratch */
 
 /* Access. */
 int64_t buf_elems(const struct buf *buf);

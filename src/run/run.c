@@ -83,12 +83,12 @@ static void add_array(struct run *run, const char *kind, const struct param *par
                 (char *)run->store.entry[i].data + (param->offset + array->begin) * (int64_t)dtype_size(array->type);
 }
 
-static int make_arrays(struct run *run, int64_t begin, int64_t end) {
+static int make_arrays(struct run *run, int64_t begin, int64_t end, int with_moments) {
     const struct plan *plan = run->plan;
     run->n_arrays = 0;
     for (int i = 0; i < plan->n_params; i++) {
         add_array(run, "params", &plan->params[i], plan->flat_params, begin, end);
-        if (plan->flat_m == NONE) continue;
+        if (plan->flat_m == NONE || !with_moments) continue;
         add_array(run, "adam.m", &plan->params[i], plan->flat_m, begin, end);
         add_array(run, "adam.v", &plan->params[i], plan->flat_v, begin, end);
     }
@@ -98,14 +98,19 @@ static int make_arrays(struct run *run, int64_t begin, int64_t end) {
 }
 
 int run_load(struct run *run, const char *path) {
-    TRY(make_arrays(run, 0, run->plan->flat_elems));
+    TRY(make_arrays(run, 0, run->plan->flat_elems, 1));
+    return ckpt_load(path, run->arrays, run->n_arrays);
+}
+
+int run_load_params(struct run *run, const char *path) {
+    TRY(make_arrays(run, 0, run->plan->flat_elems, 0));
     return ckpt_load(path, run->arrays, run->n_arrays);
 }
 
 int run_shard(struct run *run, const struct ckpt_array **arrays, int *count) {
     int64_t begin, end;
     tree_piece(0, run->plan->flat_elems, run->comm->size, run->comm->rank, &begin, &end);
-    TRY(make_arrays(run, begin, end));
+    TRY(make_arrays(run, begin, end, 1));
     *arrays = run->arrays;
     *count = run->n_arrays;
     return 0;

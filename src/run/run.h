@@ -42,6 +42,9 @@ int run_init(struct run *run);
 /* Reads parameters, and optimizer moments if the plan has them, from the checkpoint folder `path`. */
 int run_load(struct run *run, const char *path);
 
+/* Reads parameters alone; moments stay as they are. */
+int run_load_params(struct run *run, const char *path);
+
 /* This rank's part of everything that a checkpoint holds, for ckpt_save(); valid until the next call. */
 int run_shard(struct run *run, const struct ckpt_array **arrays, int *count);
 

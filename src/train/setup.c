@@ -102,7 +102,7 @@ static int open_run(struct trainer *t) {
     TRY(run_open(&t->run, c, &request, t->comm, backend));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
-    return t->options->resume ? 0 : run_init(&t->run);
+    return 0;
 }
 
 int trainer_open(struct trainer *t, const struct config *config, struct comm *comm,
@@ -114,6 +114,7 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     t->saved_step = t->lock = -1;
     TRY(comm_agree(comm, open_data(t)));
     TRY(comm_agree(comm, open_run(t)));
+    if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */
     TRY(comm_agree(comm, open_folder(t)));
     if (options->resume) TRY(trainer_resume(t));
     TRY(comm_agree(comm, prefetch_open(&t->prefetch, &t->sampler, t->run.plan->slot_lo, t->run.plan->slot_hi, t->step,

@@ -45,9 +45,9 @@ int trainer_save(struct trainer *t) {
     return status;
 }
 
-/* Every rank must start from the same checkpoint: rank 0 chooses. */
-static int choose(struct trainer *t, char *path, int64_t size) {
-    int status = t->comm->rank ? 0 : run_find_checkpoint(t->folder, path, size);
+/* Every rank must start from the same checkpoint of `name`, a run or a checkpoint: rank 0 chooses. */
+static int choose(struct trainer *t, const char *name, char *path, int64_t size) {
+    int status = t->comm->rank ? 0 : run_find_checkpoint(name, path, size);
     TRY(comm_agree(t->comm, status));
     return t->comm->transport->broadcast(t->comm, path, size);
 }
@@ -79,7 +79,7 @@ static int check_tokenizer(struct trainer *t, const char *path) {
         tokenizer_close(made_with);
         return fail(STATUS_BAD_DATA,
                     "%s: this checkpoint was trained with another tokenizer (hash %02x%02x%02x%02x…) than that of "
-                    "data.train (%02x%02x%02x%02x…); resume with the data that it was trained on",
+                    "data.train (%02x%02x%02x%02x…); train on data of its own tokenizer",
                     path, there[0], there[1], there[2], there[3], here[0], here[1], here[2], here[3]);
     }
     if (t->data.tokenizer) {
@@ -123,6 +123,28 @@ static int load(struct trainer *t, const char *path) {
     return run_load(&t->run, path);
 }
 
+/* Only the weights: the optimizer, the counters and the order of the data start anew. */
+static int load_weights(struct trainer *t, const char *path) {
+    struct config made_with;
+    TRY(run_config(path, &made_with));
+    if (config_same_architecture(t->config, "this run", &made_with, "the checkpoint"))
+        return fail_within(STATUS_BAD_DATA,
+                           "train.init_from: %s: stage 2 needs the architecture of these weights (keys that 'lockstep "
+                           "train --help-config' does not mark [architecture] are free): ",
+                           path);
+    TRY(check_tokenizer(t, path));
+    TRY(run_load_params(&t->run, path));
+    log_line("stage 2: starts from the weights of %s", path);
+    return 0;
+}
+
+int trainer_begin(struct trainer *t) {
+    char path[2048] = "";
+    if (t->config->train.stage == 1) return comm_agree(t->comm, run_init(&t->run));
+    TRY(choose(t, t->config->train.init_from, path, sizeof path));
+    return comm_agree(t->comm, load_weights(t, path));
+}
+
 /* By rank 0. Whether the run was stopped before its first checkpoint. Where metrics tell that one was written, its absence
  * is an error: starting again would throw the run away. */
 static int look_for_any(const struct trainer *t, int *unsaved) {
@@ -153,9 +175,9 @@ int trainer_resume(struct trainer *t) {
     TRY(t->comm->transport->largest(t->comm, &unsaved));
     if (unsaved) {
         log_line("%s has no checkpoint yet: it begins again", t->folder);
-        TRY(comm_agree(t->comm, run_init(&t->run)));
+        TRY(trainer_begin(t));
     } else {
-        TRY(choose(t, path, sizeof path));
+        TRY(choose(t, t->folder, path, sizeof path));
         TRY(comm_agree(t->comm, load(t, path)));
     }
     t->start_step = t->step;

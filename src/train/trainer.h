@@ -55,6 +55,8 @@ void trainer_close(struct trainer *trainer);
 /* state.c */
 int trainer_save(struct trainer *trainer);
 int trainer_resume(struct trainer *trainer);
+int trainer_begin(
+    struct trainer *trainer); /* the weights of step 0: random, or with train.stage 2 those of train.init_from */
 
 /* step.c: one optimizer step over all slots of this rank. */
 int trainer_step(struct trainer *trainer, struct step_report *report);

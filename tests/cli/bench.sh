@@ -2,6 +2,8 @@
 # lockstep bench: where a step's time goes, and every optimization against its baseline.
 # shellcheck source=tests/cli/lib.sh disable=SC1091
 source "$(dirname "$0")/lib.sh"
+export TMPDIR=$SCRATCH/tmp # of this test alone: what is left behind there is its own
+mkdir "$TMPDIR"
 synthetic=${SYNTHETIC:?must name the program that stands for lockstep}
 
 say "the op lab: the ceilings, then one row an op and shape; an earlier report beside"
@@ -14,7 +16,9 @@ expect 0 "$LOCKSTEP" bench tiny.yaml --rounds 2 --against lab.json
 prints 'times faster' "the earlier figures"
 expect 0 "$LOCKSTEP" bench --ops --rounds 1 --set model.width=48 --set model.vocab=2000 --set model.context=32 --set train.seq_len=32 \
     --set model.heads=2
-for op in embed embed_grad dropout layernorm layernorm_grad linear linear_dx linear_dw gelu gelu_grad attention attention_grad \
+for op in embed embed_grad dropout layernorm layernorm_grad rmsnorm rmsnorm_grad rope_table rope qk_norm qk_norm_grad swiglu swiglu_grad \
+    softcap softcap_grad attention_scores attention_scores_grad attention_softmax attention_softmax_grad attention_mix attention_mix_dp \
+    attention_mix_dv linear linear_dx linear_dw gelu gelu_grad attention attention_grad \
     attention_cached add take_row xent xent_grad clamp clamp_grad record_loss loss_seed fold tree_finish sum_squares clip adamw; do
     prints "^\| $op \| " "$op"
 done
@@ -79,8 +83,8 @@ status=0
 wait $! || status=$?
 same "exit status" 75 "$status"
 tells 'what is done is kept' "that it can go on"
-! pgrep -f 'synthetic train .*lockstep-bench-' >/dev/null || die "a run was left behind"
-[[ -z $(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'lockstep-bench-*' -newer cases/slow.yaml 2>/dev/null) ]] || die "scratch was left behind"
+! pgrep -f "synthetic train $TMPDIR/lockstep-bench-" >/dev/null || die "a run was left behind"
+[[ -z $(find "$TMPDIR" -name 'lockstep-bench-*') ]] || die "scratch was left behind"
 
 say "a pair is measured together: what a stop left of one is measured again"
 rm cases/*.yaml

@@ -1,22 +1,10 @@
-#include "plan/rules/rules.h"
-
-/* Checks qkv[N, 3C] and gives C. */
-static int check_qkv(const struct op *op, const struct buf *qkv, int64_t *width) {
-    int64_t rows = op->attr.batch * op->attr.time, heads = op->attr.heads;
-    if (!is_matrix(qkv) || qkv->dim[0] != rows)
-        return fail(STATUS_USAGE, "qkv must have a row for each of %lld tokens", (long long)rows);
-    *width = qkv->dim[1] / 3;
-    if (heads < 1 || qkv->dim[1] % 3 || *width % heads)
-        return fail(STATUS_USAGE, "%lld columns cannot be split into q, k and v of %lld heads", (long long)qkv->dim[1],
-                    (long long)heads);
-    return 0;
-}
+#include "plan/rules/qkv.h"
 
 static int attention_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
-    int64_t width = 0;
-    TRY(check_qkv(op, in[0], &width));
+    int64_t size = 0;
+    TRY(check_qkv(op, in[0], &size));
     TRY(check_starts(in[1], in[0]->dim[0]));
-    set_shape(out[0], in[0]->type, in[0]->dim[0], width);
+    set_shape(out[0], in[0]->type, in[0]->dim[0], op->attr.heads * size);
     set_shape(out[1], in[0]->type, op->attr.batch * op->attr.heads, op->attr.time);
     return 0;
 }
@@ -31,9 +19,14 @@ static int attention_grad(struct grad_context *c, const struct op *op) {
     return grad_emit(c, &g, op->in[0], NONE);
 }
 
+/* Channels of the queries: heads times their size. */
+static int64_t query_width(const struct plan *plan, const struct op *op, int qkv) {
+    return plan->bufs[op->in[qkv]].dim[1] / (op->attr.heads + 2 * op->attr.kv_heads) * op->attr.heads;
+}
+
 /* One matrix product over the causal half: 2 * width * time / 2 a token. */
 static int64_t product_flops(const struct plan *plan, const struct op *op, int qkv) {
-    return plan->bufs[op->in[qkv]].dim[0] * (op->attr.time + 1) * (plan->bufs[op->in[qkv]].dim[1] / 3);
+    return plan->bufs[op->in[qkv]].dim[0] * (op->attr.time + 1) * query_width(plan, op, qkv);
 }
 
 static int64_t attention_flops(const struct plan *plan, const struct op *op) { return 2 * product_flops(plan, op, 0); }
@@ -46,9 +39,9 @@ const struct op_rule rule_attention = {
     .shape = attention_shape, .grad = attention_grad, .flops = attention_flops, .scratch = attention_scratch};
 
 static int attention_grad_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
-    int64_t width = 0;
-    TRY(check_qkv(op, in[1], &width));
-    if (!is_matrix(in[0]) || in[0]->dim[1] != width || !same_shape(in[0], in[2]))
+    int64_t size = 0;
+    TRY(check_qkv(op, in[1], &size));
+    if (!is_matrix(in[0]) || in[0]->dim[1] != op->attr.heads * size || !same_shape(in[0], in[2]))
         return fail(STATUS_USAGE, "do and o must have one shape");
     if (!in[3] || buf_elems(in[3]) != op->attr.batch * op->attr.heads * op->attr.time)
         return fail(STATUS_USAGE, "needs lse of every row");
@@ -70,15 +63,15 @@ const struct op_rule rule_attention_grad = {
     .shape = attention_grad_shape, .flops = attention_grad_flops, .scratch = attention_grad_scratch};
 
 static int attention_cached_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
-    int64_t width = 0;
-    TRY(check_qkv(op, in[0], &width));
-    set_shape(out[0], in[0]->type, in[0]->dim[0], width);
+    int64_t size = 0;
+    TRY(check_qkv(op, in[0], &size));
+    set_shape(out[0], in[0]->type, in[0]->dim[0], op->attr.heads * size);
     return 0;
 }
 
 /* Counted at a full cache: the longest that it can take. */
 static int64_t attention_cached_flops(const struct plan *plan, const struct op *op) {
-    return 4 * plan->bufs[op->in[0]].dim[0] * operand_elems(plan, op->out[1]) / op->attr.batch;
+    return 4 * plan->bufs[op->in[0]].dim[0] * plan->bufs[op->out[1]].dim[1] * query_width(plan, op, 0);
 }
 
 static int64_t attention_cached_scratch(const struct plan *plan, const struct op *op) {

@@ -2,16 +2,18 @@
 
 static int is_loss(const struct buf *buf) { return buf && buf->type == DTYPE_F64 && buf_elems(buf) == 2; }
 
-static int check_logits(const struct buf *logits, const struct buf *targets) {
+static int check_logits(const struct op *op, const struct buf *logits, const struct buf *targets) {
     if (!is_matrix(logits)) return fail(STATUS_USAGE, "logits must be a matrix");
+    if (op->attr.vocab < 1 || op->attr.vocab > logits->dim[1])
+        return fail(STATUS_USAGE, "%lld of a row's %lld logits cannot count", (long long)op->attr.vocab,
+                    (long long)logits->dim[1]);
     if (!targets || targets->type != DTYPE_I32 || buf_elems(targets) < logits->dim[0])
         return fail(STATUS_USAGE, "needs a target for each of %lld rows", (long long)logits->dim[0]);
     return 0;
 }
 
 static int xent_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
-    (void)op;
-    TRY(check_logits(in[0], in[1]));
+    TRY(check_logits(op, in[0], in[1]));
     set_shape(out[0], DTYPE_F64, 2, 0);
     set_shape(out[1], in[0]->type, in[0]->dim[0], 0);
     return 0;
@@ -32,8 +34,7 @@ static int64_t xent_flops(const struct plan *plan, const struct op *op) { return
 const struct op_rule rule_xent = {.shape = xent_shape, .grad = xent_grad, .flops = xent_flops};
 
 static int xent_grad_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
-    (void)op;
-    TRY(check_logits(in[0], in[1]));
+    TRY(check_logits(op, in[0], in[1]));
     if (!in[2] || in[2]->dim[0] != in[0]->dim[0]) return fail(STATUS_USAGE, "needs lse of every row");
     if (!is_loss(in[3]) || !is_loss(in[4])) return fail(STATUS_USAGE, "needs loss and its gradient, f64[2] each");
     set_like(out[0], in[0]);

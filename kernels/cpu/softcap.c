@@ -1,0 +1,39 @@
+/* The soft cap of logits, c tanh(x / c) (Bello et al. 2016, section 5.1). */
+#include "real.h"
+
+/* tanh, to a few ulp: near 0, where 1 - 2 / (1 + e^2u) would cancel, its Taylor series. */
+#ifdef KERNEL_DOUBLE
+static inline double real_tanh(double u) { return tanh(u); }
+#else
+static inline float real_tanh(float u) {
+    float square = u * u;
+    float near =
+        u + u * square * (-1 / 3.0f + square * (2 / 15.0f + square * (-17 / 315.0f + square * (62 / 2835.0f))));
+    float far = 1 - 2 / (1 + real_exp(2 * u));
+    return square < 0.0625f ? near : far;
+}
+#endif
+
+void K(softcap)(const struct kernel_args *a) {
+    const real *x = a->in[0].data;
+    real *y = a->out[0].data, cap = (real)a->attr->cap, inverse = (real)(1 / a->attr->cap);
+    int64_t n = elements(&a->out[0]);
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, n);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) y[i] = cap * real_tanh(x[i] * inverse);
+    }
+}
+
+void K(softcap_grad)(const struct kernel_args *a) {
+    const real *dy = a->in[0].data, *y = a->in[1].data;
+    real *dx = a->out[0].data, inverse = (real)(1 / a->attr->cap);
+    int64_t n = elements(&a->out[0]);
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, n);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) dx[i] = dy[i] * (1 - (y[i] * inverse) * (y[i] * inverse));
+    }
+}
