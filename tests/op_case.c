@@ -40,7 +40,10 @@ static int add_io(const struct op_case *row, struct builder *b) {
     struct plan *plan = b->plan;
     int64_t tokens = (int64_t)b->batch * b->time;
     TRY(case_buffer(b, "step", BUF_RESULT, DTYPE_U8, sizeof(struct step_block), 0, &plan->step));
-    TRY(case_buffer(b, "params", BUF_PARAM, b->type, 0, 0, &plan->flat_params));
+    TRY(case_buffer(b, "params", BUF_PARAM, dtype_of_sums(b->type), 0, 0, &plan->flat_params));
+    plan->flat_copy = plan->flat_params;
+    if (dtype_of_sums(b->type) != b->type)
+        TRY(case_buffer(b, "params.copy", BUF_COPY, b->type, 0, 0, &plan->flat_copy));
     TRY(case_buffer(b, "tokens", BUF_INPUT, DTYPE_I32, tokens, 0, &plan->tokens));
     TRY(case_buffer(b, "targets", BUF_INPUT, DTYPE_I32, tokens, 0, &plan->targets));
     b->tokens = plan->tokens;
@@ -90,9 +93,12 @@ static int build(struct trial *t, enum dtype type) {
     plan_begin_segment(plan, SEG_MICRO_FIRST);
     TRY(row->emit(row, &b, &t->y));
     TRY(plan_end_segment(plan, b.segment));
-    if (plan->flat_grads == NONE) TRY(plan_layout(plan, type, 1));
+    if (plan->flat_grads == NONE) TRY(plan_layout(plan, 1));
     TRY(plan_check(plan, "forward"));
     if (t->y != NONE) TRY(add_backward(t, &b));
+    plan_begin_segment(plan, SEG_START);
+    TRY(plan_cast_params(plan));
+    TRY(plan_end_segment(plan, SEG_START));
     TRY(plan_memory(plan));
     return plan_check(plan, "memory");
 }
@@ -150,6 +156,16 @@ static void copy(const struct trial *t, int buf, int64_t element, void *host, in
     must(backend_cpu.copy(t->exec, buf, element * size, host, elems * size, direction));
 }
 
+/* To nearest, ties to even: by the definition, not by the bits. */
+static uint16_t nearest_bf16(double number) {
+    int exponent;
+    frexp(number, &exponent);
+    float near = (float)ldexp(nearbyint(ldexp(number, 8 - exponent)), exponent - 8);
+    uint32_t bits;
+    memcpy(&bits, &near, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
 /* Writes elements of any type. `raw` has room for them. */
 static void write_values(const struct trial *t, int buf, int64_t element, const double *values, int64_t elems,
                          void *raw) {
@@ -159,6 +175,8 @@ static void write_values(const struct trial *t, int buf, int64_t element, const 
             ((float *)raw)[i] = (float)values[i];
         else if (type == DTYPE_F64)
             ((double *)raw)[i] = values[i];
+        else if (type == DTYPE_BF16)
+            ((uint16_t *)raw)[i] = nearest_bf16(values[i]);
         else
             ((int32_t *)raw)[i] = (int32_t)values[i];
     copy(t, buf, element, raw, elems, COPY_TO_DEVICE);
@@ -185,10 +203,8 @@ double *trial_values(const struct trial *t, int buf) {
     copy(t, buf, 0, values, elems, COPY_TO_HOST);
     /* Widened in place, from the last element to the first. */
     for (int64_t i = elems - 1; i >= 0; i--) {
-        if (type == DTYPE_F32) {
-            float value;
-            memcpy(&value, (float *)values + i, sizeof value);
-            values[i] = (double)value;
+        if (type == DTYPE_F32 || type == DTYPE_BF16) {
+            values[i] = dtype_read(type, values, i);
         } else if (type == DTYPE_I32) {
             int32_t value;
             memcpy(&value, (int32_t *)values + i, sizeof value);
@@ -224,17 +240,20 @@ void trial_fill(struct trial *t) {
     for (int b = 0; b < t->plan->n_bufs; b++) {
         const struct buf *buf = &t->plan->bufs[b];
         if (buf->kind == BUF_ACT || buf->alias != NONE || b == t->plan->step) continue;
+        if (buf->kind == BUF_COPY) continue;
+        int copies = t->plan->flat_copy != t->plan->flat_params, number = b - (copies && b > t->plan->flat_copy);
         int64_t elems = buf_elems(buf);
         double *values = malloc((size_t)(elems + 4) * sizeof *values);
         assert_non_null(values);
         for (int64_t i = 0; i < elems; i += 4) {
-            struct philox random = philox((uint32_t)(i / 4), (uint32_t)b, 0, 0, 2025, 0);
+            struct philox random = philox((uint32_t)(i / 4), (uint32_t)number, 0, 0, 2025, 0);
             for (int k = 0; k < 4; k++) values[i + k] = fill_value(t, b, i + k, random.word[k]);
         }
         trial_set_all(t, b, values);
         free(values);
     }
     trial_write_step(t, &t->row->step);
+    trial_run(t, SEG_START);
 }
 
 void trial_run(struct trial *t, enum segment segment) {
@@ -252,7 +271,7 @@ int emit_update(const struct op_case *row, struct builder *b, int *y) {
     TRY(builder_param(b, "w", row->out, row->width, 0, 0, &w));
     TRY(builder_param(b, "b", row->hidden, 0, 0, 0, &bias));
     TRY(plan_end_segment(b->plan, b->segment));
-    TRY(plan_layout(b->plan, b->type, 1));
+    TRY(plan_layout(b->plan, 1));
     b->segment = SEG_UPDATE;
     return plan_update(b->plan, b->config);
 }
@@ -306,7 +325,8 @@ static int add_finish(const struct op_case *row, struct builder *b, int leaf, in
     int64_t messages = tree_messages(row->slots, row->ranks, row->rank);
     finish.attr.begin = REDUCE_BEGIN;
     finish.attr.end = row->width - REDUCE_REST;
-    TRY(case_input(b, "staging", messages, finish.attr.end - finish.attr.begin, &finish.in[0]));
+    TRY(case_buffer(b, "staging", BUF_INPUT, dtype_of_sums(b->type), messages, finish.attr.end - finish.attr.begin,
+                    &finish.in[0]));
     finish.out[0] = leaf;
     finish.in[1] = held;
     plan->program = malloc(CAPACITY * sizeof *plan->program);
@@ -322,8 +342,8 @@ int emit_reduce(const struct op_case *row, struct builder *b, int *y) {
     *y = NONE;
     tree_range(row->slots, row->ranks, row->rank, &lo, &hi);
     int64_t rows = tree_max_held(row->slots, lo, hi);
-    TRY(case_buffer(b, "leaf", BUF_GRAD, b->type, row->width, 0, &leaf));
-    TRY(case_buffer(b, "held", BUF_GRAD, b->type, rows ? rows : 1, row->width, &held));
+    TRY(case_buffer(b, "leaf", BUF_GRAD, dtype_of_sums(b->type), row->width, 0, &leaf));
+    TRY(case_buffer(b, "held", BUF_GRAD, dtype_of_sums(b->type), rows ? rows : 1, row->width, &held));
     struct op fold = builder_op(b, OP_fold);
     fold.out[0] = leaf;
     fold.out[1] = held;

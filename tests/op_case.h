@@ -54,8 +54,8 @@ struct trial {
 void trial_open(struct trial *t, const struct op_case *row, enum dtype type);
 void trial_close(struct trial *t);
 
-/* Gives every buffer that outlives a segment the values that belong to its number: floats, so that both types start from
- * the same ones. Token ids are below row->vocab; every fifth target is left out; documents of a sequence are a few tokens long,
+/* Gives every buffer that outlives a segment the values that belong to its number, floats, so that all types start from the same
+ * ones; a copy of the parameters is made of them. Token ids are below row->vocab; every fifth target is left out; documents of a sequence are a few tokens long,
  * and from its token 40 on there is one long one. Writes row->step. */
 void trial_fill(struct trial *t);
 

@@ -218,7 +218,7 @@ static void values_of_the_wrong_kind(void **state) {
     refuse("model.tie", "1", "--set: model.tie: '1' is not true or false");
     refuse("model.norm", "batchnorm", "--set: model.norm: 'batchnorm' is not one of: layernorm, rmsnorm");
     refuse("train.schedule", "Cosine", "--set: train.schedule: 'Cosine' is not one of: cosine, linear, constant, wsd");
-    refuse("train.precision", "bf16", "--set: train.precision: 'bf16' is not one of: fp32, fp64");
+    refuse("train.precision", "fp8", "--set: train.precision: 'fp8' is not one of: fp32, fp64, bf16");
     refuse("name", "", "--set: name: must not be empty");
     refuse("model", "5", "--set: 'model' is a section: set its keys, such as 'model.mixer'");
     refuse("model.dropout", "0.1",

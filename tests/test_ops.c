@@ -1,8 +1,8 @@
 /* Ops one by one and in company. Every row of the table goes through the checks that it names:
  *
  *   GRADIENT   in double, the gradient of each input and parameter is what central differences of sum(y * dy) give
- *   PRECISION  the kernels for float and for double agree
- *   THREADS    in float, 1, 2 and 3 threads leave the same bits in all that outlives a segment
+ *   PRECISION  the kernels for float and for double agree, and those for bf16 as far as its 8 bits go
+ *   THREADS    in float and in bf16, 1, 2 and 3 threads leave the same bits in all that outlives a segment
  *
  * What ops mean, and what no gradient shows, is tested in test_op_properties.c. */
 #include "op_case.h"
@@ -384,6 +384,7 @@ static const struct {
     {OP_exchange, "messages between ranks: training on several ranks"},
     {OP_gather_grads, "messages between ranks: training on several ranks"},
     {OP_gather_losses, "messages between ranks: training on several ranks"},
+    {OP_cast, "the copy of the parameters, in every bf16 trial: test_cast()"},
 };
 
 /* ---- GRADIENT ---- */
@@ -453,33 +454,37 @@ static int is_observed(const struct trial *t, int buf) {
 }
 
 /* The distance between the two as vectors, to the double one's length. */
-static void compare_types(const struct trial *single, const struct trial *twin, int buf) {
-    double *a = trial_values(single, buf), *b = trial_values(twin, buf), distance = 0, length = 0;
-    double tolerance = single->row->emit == model ? 4e-6 : 1e-6; /* rounding grows with depth */
+static void compare_types(const struct trial *single, const struct trial *twin, int buf, double tolerance) {
+    int copies = single->plan->flat_copy != single->plan->flat_params; /* it stands between the other buffers */
+    int same = buf + (copies && buf >= single->plan->flat_copy);
+    double *a = trial_values(single, same), *b = trial_values(twin, buf), distance = 0, length = 0;
     for (int64_t i = 0; i < trial_elems(twin, buf); i++) {
         distance += (a[i] - b[i]) * (a[i] - b[i]);
         length += b[i] * b[i];
     }
     if (!(sqrt(distance) <= tolerance * sqrt(length)))
-        fail_msg("%s: float and double differ in %s by %.3g of its norm", single->row->name,
-                 single->plan->bufs[buf].name, sqrt(distance / length));
+        fail_msg("%s: %s and double differ in %s by %.3g of its norm", single->row->name, copies ? "bf16" : "float",
+                 single->plan->bufs[same].name, sqrt(distance / length));
     free(a);
     free(b);
 }
 
-static void check_precision(const struct op_case *row) {
+/* A bf16 is within 1/512 of a number, and errors of a row's elements are independent, so they grow slower than the row. */
+static void check_precision(const struct op_case *row, enum dtype type) {
+    double rounding = type == DTYPE_F32 ? 1e-6 : 1e-2, norm = type == DTYPE_F32 ? 1e-6 : 2e-2;
+    if (row->emit == model) rounding *= type == DTYPE_F32 ? 4 : 8; /* it grows with depth */
     struct trial single, twin;
     struct step_block a, b;
-    trial_open(&single, row, DTYPE_F32);
+    trial_open(&single, row, type);
     trial_open(&twin, row, DTYPE_F64);
     trial_run_all(&single);
     trial_run_all(&twin);
     for (int buf = 0; buf < twin.plan->n_bufs; buf++)
-        if (is_observed(&twin, buf)) compare_types(&single, &twin, buf);
+        if (is_observed(&twin, buf)) compare_types(&single, &twin, buf, rounding);
     trial_read_step(&single, &a);
     trial_read_step(&twin, &b);
-    assert_true(fabs(a.grad_norm - b.grad_norm) <= 1e-6 * b.grad_norm);
-    assert_true(fabs(a.clip_scale - b.clip_scale) <= 1e-6 * b.clip_scale);
+    assert_true(fabs(a.grad_norm - b.grad_norm) <= norm * b.grad_norm);
+    assert_true(fabs(a.clip_scale - b.clip_scale) <= norm * b.clip_scale);
     assert_int_equal(a.skip, b.skip);
     trial_close(&single);
     trial_close(&twin);
@@ -517,13 +522,13 @@ static void run_and_compare(struct trial *t, int threads, double **kept, struct 
     assert_memory_equal(step, &now, sizeof now);
 }
 
-static void check_threads(const struct op_case *row) {
+static void check_threads(const struct op_case *row, enum dtype type) {
     enum { MOST = 3 };
     struct trial t;
     struct step_block step;
     int before = omp_get_max_threads();
     omp_set_num_threads(MOST); /* scratch is sized at load */
-    trial_open(&t, row, DTYPE_F32);
+    trial_open(&t, row, type);
     double **kept = calloc((size_t)t.plan->n_bufs, sizeof *kept);
     assert_non_null(kept);
     for (int threads = 1; threads <= MOST; threads++) {
@@ -539,8 +544,40 @@ static void check_threads(const struct op_case *row) {
 static void test_case(void **state) {
     const struct op_case *row = *state;
     if (row->checks & GRADIENT) check_gradient(row);
-    if (row->checks & PRECISION) check_precision(row);
-    if (row->checks & THREADS) check_threads(row);
+    for (int i = 0; i < 2; i++) {
+        const enum dtype type = i ? DTYPE_BF16 : DTYPE_F32;
+        if (row->checks & PRECISION) check_precision(row, type);
+        if (row->checks & THREADS) check_threads(row, type);
+    }
+}
+
+/* The copy of the parameters is what rounding to nearest makes of each, also after the update has written them. */
+static void test_cast(void **state) {
+    static const struct op_case row = {.name = "cast",
+                                       .emit = emit_update,
+                                       .batch = 1,
+                                       .time = 1,
+                                       .width = 300,
+                                       .out = 401,
+                                       .hidden = 70001,
+                                       .clip = 1,
+                                       .step = {.lr = 0.01, .adam_step = 3}};
+    (void)state;
+    struct trial t;
+    trial_open(&t, &row, DTYPE_BF16);
+    assert_int_not_equal(t.plan->flat_copy, t.plan->flat_params);
+    for (int updated = 0; updated < 2; updated++) {
+        double *params = trial_values(&t, t.plan->flat_params), *copy = trial_values(&t, t.plan->flat_copy);
+        for (int64_t i = 0; i < t.plan->flat_elems; i++) {
+            int exponent;
+            frexp(params[i], &exponent);
+            double near = ldexp(nearbyint(ldexp(params[i], 8 - exponent)), exponent - 8);
+            assert_same_bits(&copy[i], &near, 1);
+        }
+        free(params), free(copy);
+        trial_run(&t, SEG_UPDATE);
+    }
+    trial_close(&t);
 }
 
 /* ---- the walk over op.def ---- */
@@ -570,8 +607,8 @@ static void test_every_op_has_a_case(void **state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[CASES + 1] = {cmocka_unit_test(test_every_op_has_a_case)};
+    struct CMUnitTest tests[CASES + 2] = {cmocka_unit_test(test_every_op_has_a_case), cmocka_unit_test(test_cast)};
     for (int i = 0; i < CASES; i++)
-        tests[i + 1] = (struct CMUnitTest){cases[i].name, test_case, NULL, NULL, (void *)(uintptr_t)&cases[i]};
+        tests[i + 2] = (struct CMUnitTest){cases[i].name, test_case, NULL, NULL, (void *)(uintptr_t)&cases[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

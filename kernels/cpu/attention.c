@@ -1,11 +1,11 @@
 /* Causal softmax attention, forward (Vaswani et al. 2017). A tile of ATTENTION_TILE queries of one head is one piece of
  * work: its scores against the keys up to the tile's end are all that is held at once.
  *
- * Scratch a thread: ATTENTION_TILE * time reals. */
+ * Scratch a thread: ATTENTION_TILE * time reals; where values are not reals also (2 time + 2 ATTENTION_TILE) * D. */
 #include <cblas.h>
 #include <omp.h>
 
-#include "real.h"
+#include "rows.h"
 
 /* Probabilities are dropped after the softmax. Rows of draws begin at whole Philox blocks: keys are padded to four. */
 static void drop_row(const struct kernel_args *a, const struct draws *draws, int64_t head, int64_t query, real *row) {
@@ -25,26 +25,30 @@ static void attend(const struct kernel_args *a, int64_t head, int64_t begin, rea
     int64_t time = attr->time, width = a->out[0].dim[1], size = width / attr->heads;
     int64_t sequence = head / attr->heads, column = head % attr->heads * size;
     int64_t columns = a->in[0].dim[1], group = attr->heads / attr->kv_heads;
-    const real *row = (const real *)a->in[0].data + sequence * time * columns, *q = row + column;
-    const real *k = row + width + head % attr->heads / group * size, *v = k + attr->kv_heads * size;
-    real *o = (real *)a->out[0].data + (sequence * time + begin) * width + column;
-    real *lse = (real *)a->out[1].data + head * time;
+    int64_t count = smaller(ATTENTION_TILE, time - begin), keys = begin + count;
+    const value *row = (const value *)a->in[0].data + sequence * time * columns;
+    const value *first_key = row + width + head % attr->heads / group * size;
+    value *out = (value *)a->out[0].data + (sequence * time + begin) * width + column;
+    real *lse = (real *)a->out[1].data + head * time, *scratch = scores + ATTENTION_TILE * time;
     const int32_t *starts = a->in[1].data ? (const int32_t *)a->in[1].data + sequence * time + begin : NULL;
-    int64_t rows = smaller(ATTENTION_TILE, time - begin), keys = begin + rows;
-    int stride = (int)columns;
+    struct rows k = rows_of(first_key, keys, size, columns, scratch);
+    struct rows v = rows_of(first_key + attr->kv_heads * size, keys, size, columns, scratch + time * size);
+    struct rows q = rows_of(row + column + begin * columns, count, size, columns, scratch + 2 * time * size);
+    struct rows o = rows_for(out, size, width, scratch + (2 * time + ATTENTION_TILE) * size);
 
-    real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)keys, (int)size, (real)attr->scale,
-              q + begin * stride, stride, k, stride, 0, scores, (int)keys);
+    real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)count, (int)keys, (int)size, (real)attr->scale, q.at,
+              (int)q.stride, k.at, (int)k.stride, 0, scores, (int)keys);
     struct draws draws = draws_of(a);
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = 0; i < count; i++) {
         real *score = scores + i * keys;
         int64_t first = starts ? starts[i] : 0; /* keys before it belong to other documents */
         memset(score, 0, (size_t)first * sizeof *score);
         lse[begin + i] = softmax_row(score + first, begin + i + 1 - first, keys - first);
         if (attr->rate > 0) drop_row(a, &draws, head, begin + i, score);
     }
-    real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)size, (int)keys, 1, scores, (int)keys, v,
-              stride, 0, o, (int)width);
+    real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)size, (int)keys, 1, scores, (int)keys, v.at,
+              (int)v.stride, 0, o.at, (int)o.stride);
+    rows_store(o, count, size, width, out);
 }
 
 void K(attention)(const struct kernel_args *a) {

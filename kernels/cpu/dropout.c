@@ -2,8 +2,8 @@
 #include "real.h"
 
 void K(dropout)(const struct kernel_args *a) {
-    const real *x = a->in[0].data;
-    real *y = a->out[0].data;
+    const value *x = a->in[0].data;
+    value *y = a->out[0].data;
     int64_t n = elements(&a->out[0]);
     struct draws draws = draws_of(a);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
@@ -14,7 +14,7 @@ void K(dropout)(const struct kernel_args *a) {
             draw(&draws, (uint64_t)begin / 4, keep);
             int64_t count = smaller(DRAWS, block_end - begin);
 #pragma omp simd
-            for (int64_t i = 0; i < count; i++) y[begin + i] = keep[i] != 0 ? x[begin + i] * keep[i] : 0;
+            for (int64_t i = 0; i < count; i++) y[begin + i] = put(keep[i] != 0 ? get(x[begin + i]) * keep[i] : 0);
         }
     }
 }

@@ -7,16 +7,16 @@
 #define GELU_CUBIC  ((real)(1.5957691216057307 * 0.044715))
 
 void K(gelu)(const struct kernel_args *a) {
-    const real *x = a->in[0].data;
-    real *y = a->out[0].data;
+    const value *x = a->in[0].data;
+    value *y = a->out[0].data;
     int64_t n = elements(&a->out[0]);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         int64_t end = smaller(begin + BLOCK, n);
 #pragma omp simd
         for (int64_t i = begin; i < end; i++) {
-            real u = x[i] * (GELU_LINEAR + GELU_CUBIC * x[i] * x[i]);
-            y[i] = x[i] / (1 + real_exp(-u));
+            real from = get(x[i]), u = from * (GELU_LINEAR + GELU_CUBIC * from * from);
+            y[i] = put(from / (1 + real_exp(-u)));
         }
     }
 }
@@ -24,21 +24,21 @@ void K(gelu)(const struct kernel_args *a) {
 /* gelu'(x) = s + x s (1 - s) u', s = 1 / (1 + e), 1 - s = e / (1 + e), e = e^-u. Beyond |x| = 10 it is 1 or 0 to
  * within 1e-35; the limit keeps powers of x and e from overflowing. */
 void K(gelu_grad)(const struct kernel_args *a) {
-    const real *dy = a->in[0].data, *x = a->in[1].data;
-    real *dx = a->out[0].data;
+    const value *dy = a->in[0].data, *x = a->in[1].data;
+    value *dx = a->out[0].data;
     int64_t n = elements(&a->out[0]);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         int64_t end = smaller(begin + BLOCK, n);
 #pragma omp simd
         for (int64_t i = begin; i < end; i++) {
-            real limited = x[i] > 10 ? 10 : x[i];
+            real from = get(x[i]), limited = from > 10 ? 10 : from;
             limited = limited < -10 ? -10 : limited;
             real square = limited * limited;
             real e = real_exp(-limited * (GELU_LINEAR + GELU_CUBIC * square));
             real s = 1 / (1 + e);
             real slope = limited * (GELU_LINEAR + 3 * GELU_CUBIC * square);
-            dx[i] = dy[i] * s * (1 + slope * (e * s));
+            dx[i] = put(get(dy[i]) * s * (1 + slope * (e * s)));
         }
     }
 }

@@ -2,47 +2,48 @@
  * is in the nearest cache then: the variance of a row with a large mean stays exact. */
 #include "real.h"
 
-static double row_sum(const real *x, int64_t n) {
+static double row_sum(const value *x, int64_t n) {
     double total = 0;
     for (int64_t begin = 0; begin < n; begin += ROW_PART) {
         int64_t end = smaller(begin + ROW_PART, n);
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; i++) sum += x[i];
+        for (int64_t i = begin; i < end; i++) sum += get(x[i]);
         total += (double)sum;
     }
     return total;
 }
 
-static double row_square_distance(const real *x, int64_t n, real center) {
+static double row_square_distance(const value *x, int64_t n, real center) {
     double total = 0;
     for (int64_t begin = 0; begin < n; begin += ROW_PART) {
         int64_t end = smaller(begin + ROW_PART, n);
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; i++) sum += (x[i] - center) * (x[i] - center);
+        for (int64_t i = begin; i < end; i++) sum += (get(x[i]) - center) * (get(x[i]) - center);
         total += (double)sum;
     }
     return total;
 }
 
 void K(layernorm)(const struct kernel_args *a) {
-    const real *x = a->in[0].data, *w = a->in[1].data, *b = a->in[2].data;
-    real *y = a->out[0].data, *mean = a->out[1].data, *rstd = a->out[2].data;
+    const value *x = a->in[0].data, *w = a->in[1].data, *b = a->in[2].data;
+    value *y = a->out[0].data;
+    real *mean = a->out[1].data, *rstd = a->out[2].data;
     int64_t width = a->in[1].dim[0], rows = elements(&a->in[0]) / width;
 #pragma omp parallel for schedule(static) if (rows * width >= SMALL)
     for (int64_t row = 0; row < rows; row++) {
-        const real *from = x + row * width;
-        real *to = y + row * width;
+        const value *from = x + row * width;
+        value *to = y + row * width;
         real center = (real)(row_sum(from, width) / (double)width);
         double variance = row_square_distance(from, width, center) / (double)width;
         real scale = (real)(1 / sqrt(variance + a->attr->eps));
         if (b) {
 #pragma omp simd
-            for (int64_t c = 0; c < width; c++) to[c] = (from[c] - center) * scale * w[c] + b[c];
+            for (int64_t c = 0; c < width; c++) to[c] = put((get(from[c]) - center) * scale * get(w[c]) + get(b[c]));
         } else {
 #pragma omp simd
-            for (int64_t c = 0; c < width; c++) to[c] = (from[c] - center) * scale * w[c];
+            for (int64_t c = 0; c < width; c++) to[c] = put((get(from[c]) - center) * scale * get(w[c]));
         }
         mean[row] = center;
         rstd[row] = scale;
@@ -51,7 +52,8 @@ void K(layernorm)(const struct kernel_args *a) {
 
 /* dw[C] += the sum over rows of dy * (x - mean) * rstd, each thread with its own columns, as in sum_rows(). */
 static void weight_grad(const struct kernel_args *a, int64_t rows, int64_t width) {
-    const real *dy = a->in[0].data, *x = a->in[1].data, *mean = a->in[2].data, *rstd = a->in[3].data;
+    const value *dy = a->in[0].data, *x = a->in[1].data;
+    const real *mean = a->in[2].data, *rstd = a->in[3].data;
     real *dw = a->out[1].data;
     int add = a->add >> 1 & 1;
 #pragma omp parallel for schedule(static) if (rows * width >= SMALL)
@@ -62,10 +64,10 @@ static void weight_grad(const struct kernel_args *a, int64_t rows, int64_t width
             int64_t group_end = smaller(group + ROW_GROUP, rows);
             real sum[COLUMN_BLOCK] = {0};
             for (int64_t row = group; row < group_end; row++) {
-                const real *dy_row = dy + row * width + begin, *x_row = x + row * width + begin;
+                const value *dy_row = dy + row * width + begin, *x_row = x + row * width + begin;
                 real center = mean[row], scale = rstd[row];
 #pragma omp simd
-                for (int64_t c = 0; c < count; c++) sum[c] += dy_row[c] * ((x_row[c] - center) * scale);
+                for (int64_t c = 0; c < count; c++) sum[c] += get(dy_row[c]) * ((get(x_row[c]) - center) * scale);
             }
             for (int64_t c = 0; c < count; c++) total[c] += sum[c];
         }
@@ -74,17 +76,17 @@ static void weight_grad(const struct kernel_args *a, int64_t rows, int64_t width
 }
 
 /* With g = dy * w and h = (x - mean) * rstd:  dx = rstd * (g - mean(g) - h * mean(g * h)) + prev. */
-static void row_grad(const real *dy, const real *x, const real *w, const real *prev, int64_t width, real center,
-                     real scale, real *dx) {
+static void row_grad(const value *dy, const value *x, const value *w, const value *prev, int64_t width, real center,
+                     real scale, value *dx) {
     double total_g = 0, total_gh = 0;
     for (int64_t begin = 0; begin < width; begin += ROW_PART) {
         int64_t end = smaller(begin + ROW_PART, width);
         real sum_g = 0, sum_gh = 0;
 #pragma omp simd reduction(+ : sum_g, sum_gh)
         for (int64_t c = begin; c < end; c++) {
-            real g = dy[c] * w[c];
+            real g = get(dy[c]) * get(w[c]);
             sum_g += g;
-            sum_gh += g * ((x[c] - center) * scale);
+            sum_gh += g * ((get(x[c]) - center) * scale);
         }
         total_g += (double)sum_g;
         total_gh += (double)sum_gh;
@@ -93,17 +95,20 @@ static void row_grad(const real *dy, const real *x, const real *w, const real *p
     if (prev) {
 #pragma omp simd
         for (int64_t c = 0; c < width; c++)
-            dx[c] = scale * (dy[c] * w[c] - mean_g - (x[c] - center) * scale * mean_gh) + prev[c];
+            dx[c] =
+                put(scale * (get(dy[c]) * get(w[c]) - mean_g - (get(x[c]) - center) * scale * mean_gh) + get(prev[c]));
     } else {
 #pragma omp simd
-        for (int64_t c = 0; c < width; c++) dx[c] = scale * (dy[c] * w[c] - mean_g - (x[c] - center) * scale * mean_gh);
+        for (int64_t c = 0; c < width; c++)
+            dx[c] = put(scale * (get(dy[c]) * get(w[c]) - mean_g - (get(x[c]) - center) * scale * mean_gh));
     }
 }
 
 void K(layernorm_grad)(const struct kernel_args *a) {
-    const real *dy = a->in[0].data, *x = a->in[1].data, *mean = a->in[2].data, *rstd = a->in[3].data;
-    const real *w = a->in[4].data, *prev = a->in[5].data;
-    real *dx = a->out[0].data, *db = a->out[2].data;
+    const value *dy = a->in[0].data, *x = a->in[1].data, *w = a->in[4].data, *prev = a->in[5].data;
+    const real *mean = a->in[2].data, *rstd = a->in[3].data;
+    value *dx = a->out[0].data;
+    real *db = a->out[2].data;
     int64_t width = a->in[4].dim[0], rows = elements(&a->in[0]) / width;
     /* First what reads dy as a whole: dx may take its place. */
     weight_grad(a, rows, width);

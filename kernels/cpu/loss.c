@@ -3,21 +3,21 @@
 #include "real.h"
 
 /* log(sum of e^row), shifted by the largest element so that nothing overflows. NaN in, NaN out. */
-static real log_sum_exp(const real *row, int64_t n) {
+static real log_sum_exp(const value *row, int64_t n) {
     real top = row_max(row, n);
     double total = 0;
     for (int64_t begin = 0; begin < n; begin += ROW_PART) {
         int64_t end = smaller(begin + ROW_PART, n);
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; i++) sum += real_exp(row[i] - top);
+        for (int64_t i = begin; i < end; i++) sum += real_exp(get(row[i]) - top);
         total += (double)sum;
     }
     return (real)((double)top + log(total));
 }
 
 void K(xent)(const struct kernel_args *a) {
-    const real *logits = a->in[0].data;
+    const value *logits = a->in[0].data;
     const int32_t *targets = a->in[1].data;
     double *loss = a->out[0].data;
     real *lse = a->out[1].data;
@@ -29,7 +29,7 @@ void K(xent)(const struct kernel_args *a) {
     int64_t count = 0;
     for (int64_t row = 0; row < rows; row++) {
         if (targets[row] < 0) continue;
-        total += (double)lse[row] - (double)logits[row * stride + targets[row]];
+        total += (double)lse[row] - (double)get(logits[row * stride + targets[row]]);
         count++;
     }
     loss[0] = count > 0 ? total / (double)count : 0;
@@ -37,31 +37,34 @@ void K(xent)(const struct kernel_args *a) {
 }
 
 void K(xent_grad)(const struct kernel_args *a) {
-    const real *logits = a->in[0].data, *lse = a->in[2].data;
+    const value *logits = a->in[0].data;
+    const real *lse = a->in[2].data;
     const int32_t *targets = a->in[1].data;
     const double *loss = a->in[3].data, *dloss = a->in[4].data;
-    real *dlogits = a->out[0].data;
+    value *dlogits = a->out[0].data;
     int64_t vocabulary = a->attr->vocab, stride = a->in[0].dim[1], rows = a->in[0].dim[0];
     real factor = loss[1] > 0 ? (real)(dloss[0] / loss[1]) : 0;
 #pragma omp parallel for schedule(static) if (rows * vocabulary >= SMALL)
     for (int64_t row = 0; row < rows; row++) {
-        const real *from = logits + row * stride;
-        real *to = dlogits + row * stride, shift = lse[row];
+        const value *from = logits + row * stride;
+        value *to = dlogits + row * stride;
+        real shift = lse[row];
         int64_t live = targets[row] < 0 ? 0 : vocabulary;
         memset(to + live, 0, (size_t)(stride - live) * sizeof *to);
         if (!live) continue;
+        real target = get(from[targets[row]]); /* to may be from */
 #pragma omp simd
-        for (int64_t i = 0; i < vocabulary; i++) to[i] = real_exp(from[i] - shift) * factor;
-        to[targets[row]] -= factor;
+        for (int64_t i = 0; i < vocabulary; i++) to[i] = put(real_exp(get(from[i]) - shift) * factor);
+        to[targets[row]] = put(real_exp(target - shift) * factor - factor);
     }
 }
 
 void K(clamp)(const struct kernel_args *a) {
     const double *x = a->in[0].data;
-    double *y = a->out[0].data, value = x[0];
-    if (value < a->attr->low) value = a->attr->low;
-    if (value > a->attr->high) value = a->attr->high;
-    y[0] = value; /* comparisons with NaN are false: it stays */
+    double *y = a->out[0].data, loss = x[0];
+    if (loss < a->attr->low) loss = a->attr->low;
+    if (loss > a->attr->high) loss = a->attr->high;
+    y[0] = loss; /* comparisons with NaN are false: it stays */
     y[1] = x[1];
 }
 

@@ -104,9 +104,9 @@ struct piece {
 
 static void store_part(const struct piece *p, vector sum[ROWS][VECTORS]) {
     for (int r = 0; r < p->rows; r++) {
-        real *c = p->c + r * p->stride, value[SLIVER];
-        memcpy(value, sum[r], sizeof value);
-        for (int i = 0; i < p->columns; i++) c[i] = p->add ? c[i] + value[i] : value[i];
+        real *c = p->c + r * p->stride, number[SLIVER];
+        memcpy(number, sum[r], sizeof number);
+        for (int i = 0; i < p->columns; i++) c[i] = p->add ? c[i] + number[i] : number[i];
     }
 }
 

@@ -4,8 +4,17 @@
 
 #include "real.h"
 
-/* c[m,n] = a b, or c + a b if `add`. a is [m,k], or [k,m] if a_transposed; b is [k,n], or [n,k] if b_transposed. */
+/* c[m,n] = a b, or c + a b if `add`. a is [m,k], or [k,m] if a_transposed; b is [k,n], or [n,k] if b_transposed.
+ * value_product() makes values, real_product() sums for gradients of parameters. */
+#ifdef KERNEL_BF16
+#include "product_bf16.h"
+#define value_product cpu_product_bf16
+#define real_product  cpu_product_bf16_f32
+#else
 void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
                 int add, real *c);
+#define value_product K(product)
+#define real_product  K(product)
+#endif
 
 #endif

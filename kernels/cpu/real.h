@@ -1,7 +1,9 @@
-/* What the CPU kernels share: the type `real`, the names of the kernels, and a few loops over a row.
+/* What the CPU kernels share: the types `value` and `real`, the names of the kernels, and a few loops over a row.
  *
- * Every file of kernels/cpu is compiled twice: as it is for float, and with -DKERNEL_DOUBLE for double, for tests.
- * op.def is the manual of each kernel.
+ * Activations, their gradients and the parameters that ops read are stored as `value`. Sums, statistics, gradients of parameters and
+ * everything between a load and a store are `real`. Files of kernels/cpu are compiled three times: as they are both are float; with
+ * -DKERNEL_DOUBLE both are double, for tests; with -DKERNEL_BF16 values are bf16 and reals float. get() and put() convert; a value is
+ * rounded once, when it is stored. op.def is the manual of each kernel.
  *
  * Bits never depend on the number of threads. Each sum is made by one thread, in an order that shapes alone fix. Loops
  * over elements are cut into blocks of a fixed size and blocks are dealt to threads, so that an element is always in
@@ -17,17 +19,36 @@
 #include <string.h>
 
 #include "base/kernel.h"
+#ifdef KERNEL_BF16
+#include "bf16.h"
+#endif
 
-#ifdef KERNEL_DOUBLE
+#if defined KERNEL_DOUBLE
 typedef double real;
+typedef double value;
 #define K(name)   cpu_##name##_f64
 #define real_gemm cblas_dgemm
 #define real_sqrt sqrt
+#elif defined KERNEL_BF16
+typedef float real;
+typedef uint16_t value;
+#define K(name)   cpu_##name##_bf16
+#define real_gemm cblas_sgemm
+#define real_sqrt sqrtf
 #else
 typedef float real;
+typedef float value;
 #define K(name)   cpu_##name##_f32
 #define real_gemm cblas_sgemm
 #define real_sqrt sqrtf
+#endif
+
+#ifdef KERNEL_BF16
+static inline real get(value v) { return bf16_to_float(v); }
+static inline value put(real r) { return float_to_bf16(r); }
+#else
+static inline real get(value v) { return v; }
+static inline value put(real r) { return r; }
 #endif
 
 #define OP(name, outs, ins, reuse, lane) void K(name)(const struct kernel_args *a);
@@ -53,7 +74,7 @@ static inline int64_t elements(const struct view *view) {
  * e^r is a polynomial (fitted at Chebyshev nodes, relative error 1e-8), and 2^n is put together from its bits. Adding
  * `magic` rounds to an integer, which then stands in the low bits of the sum. Results below e^-86.5 are 0; NaN stays
  * NaN. */
-#ifdef KERNEL_DOUBLE
+#if defined KERNEL_DOUBLE
 static inline double real_exp(double x) { return exp(x); }
 #else
 static inline float real_exp(float x) {
@@ -79,7 +100,14 @@ static inline float real_exp(float x) {
 #endif
 
 /* The largest of row[0 .. n), NaN passed over. */
-static inline real row_max(const real *row, int64_t n) {
+static inline real row_max(const value *row, int64_t n) {
+    real top = -INFINITY;
+#pragma omp simd reduction(max : top)
+    for (int64_t i = 0; i < n; i++) top = get(row[i]) > top ? get(row[i]) : top;
+    return top;
+}
+
+static inline real real_max(const real *row, int64_t n) {
     real top = -INFINITY;
 #pragma omp simd reduction(max : top)
     for (int64_t i = 0; i < n; i++) top = row[i] > top ? row[i] : top;
@@ -87,13 +115,13 @@ static inline real row_max(const real *row, int64_t n) {
 }
 
 /* The sum of x[i] * y[i]. */
-static inline double row_dot(const real *x, const real *y, int64_t n) {
+static inline double row_dot(const value *x, const value *y, int64_t n) {
     double total = 0;
     for (int64_t begin = 0; begin < n; begin += ROW_PART) {
         int64_t end = smaller(begin + ROW_PART, n);
         real sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; i++) sum += x[i] * y[i];
+        for (int64_t i = begin; i < end; i++) sum += get(x[i]) * get(y[i]);
         total += (double)sum;
     }
     return total;
@@ -117,7 +145,7 @@ static inline double row_exp(real *row, int64_t n, real shift) {
 
 /* Softmax over row[0 .. live); row[live .. n) becomes 0. Returns the log of the sum of e^row. */
 static inline real softmax_row(real *row, int64_t live, int64_t n) {
-    real top = row_max(row, live);
+    real top = real_max(row, live);
     double sum = row_exp(row, live, top);
     real factor = (real)(1 / sum);
 #pragma omp simd
@@ -128,7 +156,7 @@ static inline real softmax_row(real *row, int64_t live, int64_t n) {
 
 /* out[columns] = the sum of the rows of x[rows, columns], added to what is there if `add`. A thread owns a block of
  * columns and walks all rows in order. */
-static inline void sum_rows(const real *x, int64_t rows, int64_t columns, int add, real *out) {
+static inline void sum_rows(const value *x, int64_t rows, int64_t columns, int add, real *out) {
 #pragma omp parallel for schedule(static) if (rows * columns >= SMALL)
     for (int64_t begin = 0; begin < columns; begin += COLUMN_BLOCK) {
         int64_t count = smaller(COLUMN_BLOCK, columns - begin);
@@ -138,7 +166,7 @@ static inline void sum_rows(const real *x, int64_t rows, int64_t columns, int ad
             real sum[COLUMN_BLOCK] = {0};
             for (int64_t row = group; row < group_end; row++) {
 #pragma omp simd
-                for (int64_t c = 0; c < count; c++) sum[c] += x[row * columns + begin + c];
+                for (int64_t c = 0; c < count; c++) sum[c] += get(x[row * columns + begin + c]);
             }
             for (int64_t c = 0; c < count; c++) total[c] += sum[c];
         }

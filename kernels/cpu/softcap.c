@@ -15,25 +15,30 @@ static inline float real_tanh(float u) {
 #endif
 
 void K(softcap)(const struct kernel_args *a) {
-    const real *x = a->in[0].data;
-    real *y = a->out[0].data, cap = (real)a->attr->cap, inverse = (real)(1 / a->attr->cap);
+    const value *x = a->in[0].data;
+    value *y = a->out[0].data;
+    real cap = (real)a->attr->cap, inverse = (real)(1 / a->attr->cap);
     int64_t n = elements(&a->out[0]);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         int64_t end = smaller(begin + BLOCK, n);
 #pragma omp simd
-        for (int64_t i = begin; i < end; i++) y[i] = cap * real_tanh(x[i] * inverse);
+        for (int64_t i = begin; i < end; i++) y[i] = put(cap * real_tanh(get(x[i]) * inverse));
     }
 }
 
 void K(softcap_grad)(const struct kernel_args *a) {
-    const real *dy = a->in[0].data, *y = a->in[1].data;
-    real *dx = a->out[0].data, inverse = (real)(1 / a->attr->cap);
+    const value *dy = a->in[0].data, *y = a->in[1].data;
+    value *dx = a->out[0].data;
+    real inverse = (real)(1 / a->attr->cap);
     int64_t n = elements(&a->out[0]);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         int64_t end = smaller(begin + BLOCK, n);
 #pragma omp simd
-        for (int64_t i = begin; i < end; i++) dx[i] = dy[i] * (1 - (y[i] * inverse) * (y[i] * inverse));
+        for (int64_t i = begin; i < end; i++) {
+            real part = get(y[i]) * inverse;
+            dx[i] = put(get(dy[i]) * (1 - part * part));
+        }
     }
 }

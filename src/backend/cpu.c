@@ -12,19 +12,17 @@
 #include "base/check.h"
 #include "plan/tree.h"
 
-typedef void kernel(const struct kernel_args *args);
-
-/* One row an op: its kernels for float and double. Ops of LANE_COMM have none. */
+/* One row an op: its kernels by the type of its values. Ops of LANE_COMM have none. */
 #define COMPUTE(name)                                                                                                  \
-    { cpu_##name##_f32, cpu_##name##_f64 }
+    { [DTYPE_F32] = cpu_##name##_f32, [DTYPE_F64] = cpu_##name##_f64, [DTYPE_BF16] = cpu_##name##_bf16 }
 #define COMM(name)                                                                                                     \
-    { NULL, NULL }
-#define DECLARE_COMPUTE(name) kernel cpu_##name##_f32, cpu_##name##_f64;
+    { NULL }
+#define DECLARE_COMPUTE(name) cpu_kernel cpu_##name##_f32, cpu_##name##_f64, cpu_##name##_bf16;
 #define DECLARE_COMM(name)
 #define OP(name, outs, ins, reuse, lane) DECLARE_##lane(name)
 #include "plan/op.def"
 #undef OP
-static kernel *const kernels[OP_COUNT][2] = {
+static cpu_kernel *const kernels[OP_COUNT][DTYPE_COUNT] = {
 #define OP(name, outs, ins, reuse, lane) [OP_##name] = lane(name),
 #include "plan/op.def"
 #undef OP
@@ -72,11 +70,21 @@ static void set_view(const struct exec *exec, int buf, struct view *view) {
     memcpy(view->dim, exec->plan->bufs[buf].dim, sizeof view->dim);
 }
 
+/* The type of an op's values: bf16 where one of its operands is, else that of the parameters (losses are f64 in every plan). */
+static enum dtype type_of_values(const struct plan *plan, const struct op *op) {
+    for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
+        int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
+        if (id != NONE && plan->bufs[id].type == DTYPE_BF16) return DTYPE_BF16;
+    }
+    return plan->bufs[plan->flat_params].type;
+}
+
 static int prepare_ops(struct exec *exec) {
     const struct plan *plan = exec->plan;
     for (int i = 0; i < plan->n_ops; i++) {
         const struct op *op = &plan->ops[i];
-        if (op_info[op->kind].lane == LANE_COMPUTE && !kernels[op->kind][0])
+        exec->kernel[i] = kernels[op->kind][type_of_values(plan, op)];
+        if (op_info[op->kind].lane == LANE_COMPUTE && !exec->kernel[i])
             return fail(STATUS_FAILED, "backend cpu: op %s has no kernel", op_info[op->kind].name);
         struct kernel_args *args = &exec->args[i];
         for (int k = 0; k < MAX_OUT; k++) set_view(exec, op->out[k], &args->out[k]);
@@ -108,6 +116,7 @@ static void cpu_unload(struct exec *exec) {
     arena_free(exec->scratch, exec->scratch_bytes);
     free(exec->data);
     free(exec->args);
+    free(exec->kernel);
     free(exec->sends);
     free(exec->receives);
     free(exec->offset);
@@ -151,7 +160,8 @@ static int load(struct exec *exec, struct store *store) {
     keep_blas_serial();
     exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
     exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
-    if (!exec->data || !exec->args) return fail(STATUS_FAILED, "backend cpu: out of memory");
+    exec->kernel = calloc((size_t)plan->n_ops + 1, sizeof *exec->kernel);
+    if (!exec->data || !exec->args || !exec->kernel) return fail(STATUS_FAILED, "backend cpu: out of memory");
     exec->threads = omp_get_max_threads();
     exec->scratch_bytes = plan->scratch_bytes * exec->threads;
     TRY(check_memory(exec, store));
@@ -191,11 +201,8 @@ static void poison_dead(struct exec *exec, const struct op *op, int at) {
 }
 
 static int cpu_run_op(struct exec *exec, int i) {
-    const struct plan *plan = exec->plan;
-    const struct op *op = &plan->ops[i];
-    kernel *compute = kernels[op->kind][plan->bufs[plan->flat_params].type == DTYPE_F64];
-    if (!compute) return cpu_communicate(exec, op);
-    compute(&exec->args[i]);
+    if (!exec->kernel[i]) return cpu_communicate(exec, &exec->plan->ops[i]);
+    exec->kernel[i](&exec->args[i]);
     return 0;
 }
 

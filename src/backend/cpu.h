@@ -4,6 +4,8 @@
 
 #include "backend/backend.h"
 
+typedef void cpu_kernel(const struct kernel_args *args);
+
 struct exec {
     const struct plan *plan;
     struct comm *comm;
@@ -11,7 +13,8 @@ struct exec {
     int64_t scratch_bytes;    /* of all threads together */
     int threads;              /* that there is scratch for */
     void **data;              /* where each buffer is */
-    struct kernel_args *args; /* what each op's kernel is given, made at load */
+    struct kernel_args *args; /* what each op's kernel is given, made at load, */
+    cpu_kernel **kernel;      /* and the kernel; NULL: an op of LANE_COMM */
     int poison;
 
     /* Sized at load for the largest exchange of the plan. */

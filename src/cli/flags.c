@@ -13,6 +13,7 @@ static const struct flag {
     {"rope", "model.position", "rope", "learned"},
     {"rmsnorm", "model.norm", "rmsnorm", "layernorm"},
     {"swiglu", "model.ffn", "swiglu", "gelu"},
+    {"amp", "train.precision", "bf16", "fp32"},
     {"gradient-checkpointing", "train.recompute", "block", "none"},
     {"flash-attention", "model.attention", "flash", "naive"},
     {"compile", "train.compile", "true", "false"},

@@ -20,7 +20,7 @@ enum rope_layout { ROPE_HALVES, ROPE_PAIRS };
 enum attention_choice { ATTENTION_FLASH, ATTENTION_NAIVE };
 enum documents_choice { DOCUMENTS_JOINED, DOCUMENTS_APART, DOCUMENTS_PACKED };
 enum schedule_choice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD };
-enum precision_choice { PRECISION_FP32, PRECISION_FP64 };
+enum precision_choice { PRECISION_FP32, PRECISION_FP64, PRECISION_BF16 };
 enum recompute_choice { RECOMPUTE_NONE, RECOMPUTE_BLOCK, RECOMPUTE_EVERY, RECOMPUTE_SELECTIVE, RECOMPUTE_BUDGET };
 enum reduce_choice { REDUCE_TREE };
 enum wire_choice { WIRE_FP32 };

@@ -23,7 +23,8 @@ static const char *const schedule_names[] = {[SCHEDULE_COSINE] = "cosine",
                                              [SCHEDULE_CONSTANT] = "constant",
                                              [SCHEDULE_WSD] = "wsd",
                                              NULL};
-static const char *const precision_names[] = {[PRECISION_FP32] = "fp32", [PRECISION_FP64] = "fp64", NULL};
+static const char *const precision_names[] = {
+    [PRECISION_FP32] = "fp32", [PRECISION_FP64] = "fp64", [PRECISION_BF16] = "bf16", NULL};
 static const char *const recompute_names[] = {
     [RECOMPUTE_NONE] = "none",           [RECOMPUTE_BLOCK] = "block",   [RECOMPUTE_EVERY] = "every",
     [RECOMPUTE_SELECTIVE] = "selective", [RECOMPUTE_BUDGET] = "budget", NULL};
@@ -138,7 +139,8 @@ static const struct schema_key keys[] = {
      "a slot whose loss is outside adds no gradient", .low = -SCHEMA_NO_LIMIT, .high = SCHEMA_NO_LIMIT},
     {"train.seed", VALUE_WHOLE, AT(train.seed), "1337", CLASS_TRAINING, "of everything random", .low = 0,
      .high = 4294967295.0},
-    {"train.precision", VALUE_NAME, AT(train.precision), "fp32", CLASS_TRAINING, "type of parameters and values",
+    {"train.precision", VALUE_NAME, AT(train.precision), "fp32", CLASS_TRAINING,
+     "type of activations and products; bf16 keeps parameters, gradients and moments in fp32",
      .names = precision_names},
     /* These change memory and time, never a bit. */
     {"train.recompute", VALUE_NAME, AT(train.recompute), "none", CLASS_RUN,

@@ -62,6 +62,8 @@ int grad_param(struct grad_context *context, struct op *op, int i, int param) {
         struct buf buf = plan->bufs[param];
         snprintf(buf.name, sizeof buf.name, "d.%.*s", NAME_SIZE - 3, plan->bufs[param].name);
         buf.kind = BUF_GRAD;
+        buf.type = plan->bufs[plan->flat_grads].type;
+        buf.offset = buf.offset / (int64_t)dtype_size(plan->bufs[param].type) * (int64_t)dtype_size(buf.type);
         buf.alias = plan->flat_grads;
         int grad;
         TRY(plan_add_buf(plan, &buf, &grad));

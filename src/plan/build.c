@@ -46,7 +46,10 @@ static int add_io(struct builder *b) {
     int64_t rows = generate ? plan->request.prefill : (int64_t)plan->request.batch * plan->request.time;
     int64_t none = 0, slots = plan->slots, block = sizeof(struct step_block);
     TRY(add_buf(plan, "step", BUF_RESULT, DTYPE_U8, 1, &block, &plan->step));
-    TRY(add_buf(plan, "params", BUF_PARAM, b->type, 1, &none, &plan->flat_params));
+    TRY(add_buf(plan, "params", BUF_PARAM, dtype_of_sums(b->type), 1, &none, &plan->flat_params));
+    plan->flat_copy = plan->flat_params;
+    if (dtype_of_sums(b->type) != b->type)
+        TRY(add_buf(plan, "params.copy", BUF_COPY, b->type, 1, &none, &plan->flat_copy));
     TRY(add_buf(plan, "tokens", BUF_INPUT, DTYPE_I32, 1, &rows, &plan->tokens));
     b->tokens = plan->tokens;
     if (!generate) TRY(add_buf(plan, "targets", BUF_INPUT, DTYPE_I32, 1, &rows, &plan->targets));
@@ -88,7 +91,7 @@ static int build_training(struct builder *b, int (*forward)(struct builder *buil
     struct plan *plan = b->plan;
     int loss, dloss;
     TRY(emit_segment(b, SEG_MICRO_FIRST, plan->request.batch, plan->request.time, forward));
-    TRY(plan_layout(plan, b->type, 1));
+    TRY(plan_layout(plan, 1));
     TRY(plan_check(plan, "forward"));
     int first = plan->segment_begin[SEG_MICRO_FIRST];
     TRY(add_loss_seed(plan, &loss, &dloss));
@@ -114,10 +117,19 @@ static int build(struct builder *b, int (*forward)(struct builder *builder)) {
         TRY(emit_segment(b, SEG_PREFILL, 1, plan->request.prefill, forward));
         TRY(emit_segment(b, SEG_DECODE, 1, 1, forward));
     }
-    if (!wants(plan, SEG_MICRO_FIRST)) TRY(plan_layout(plan, b->type, 0));
+    if (!wants(plan, SEG_MICRO_FIRST)) TRY(plan_layout(plan, 0));
+    plan_begin_segment(plan, SEG_START);
+    TRY(plan_cast_params(plan));
+    TRY(plan_end_segment(plan, SEG_START));
     TRY(plan_check(plan, "forward of all segments"));
     TRY(plan_memory(plan));
     return plan_check(plan, "memory");
+}
+
+static enum dtype value_type(int precision) {
+    static const enum dtype types[] = {
+        [PRECISION_FP32] = DTYPE_F32, [PRECISION_FP64] = DTYPE_F64, [PRECISION_BF16] = DTYPE_BF16};
+    return types[precision];
 }
 
 /* One run of all passes; `depth` is for the recompute pass. */
@@ -128,7 +140,7 @@ static int build_once(const struct config *config, const struct plan_request *re
     int status = new_plan(config, request, &made);
     if (!status) {
         struct builder b = {.plan = made, .config = config};
-        b.type = config->train.precision == PRECISION_FP64 ? DTYPE_F64 : DTYPE_F32;
+        b.type = value_type(config->train.precision);
         made->recompute_depth = depth;
         status = build(&b, forward);
     }

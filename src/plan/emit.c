@@ -31,8 +31,9 @@ static void full_name(const struct builder *b, const char *name, const char *suf
 
 int builder_param(struct builder *b, const char *name, int64_t rows, int64_t cols, double init_std, double init_value,
                   int *param) {
-    struct buf buf = {.kind = BUF_PARAM, .type = b->type, .rank = cols ? 2 : 1, .dim = {rows, cols}};
-    buf.alias = b->plan->flat_params;
+    const struct buf *all = &b->plan->bufs[b->plan->flat_copy];
+    struct buf buf = {.kind = all->kind, .type = all->type, .rank = cols ? 2 : 1, .dim = {rows, cols}};
+    buf.alias = b->plan->flat_copy;
     full_name(b, name, "", buf.name);
     *param = plan_find(b->plan, buf.name);
     if (*param != NONE) return 0;
@@ -204,7 +205,7 @@ static void set_rope(const struct builder *b, struct op *op) {
 
 static int add_rope_table(struct builder *b) {
     struct op op = builder_op(b, OP_rope_table);
-    struct buf table = {.kind = BUF_ACT, .type = b->type, .rank = 2, .alias = NONE};
+    struct buf table = {.kind = BUF_ACT, .type = dtype_of_sums(b->type), .rank = 2, .alias = NONE};
     set_rope(b, &op);
     op.layer = NONE; /* of all blocks */
     table.dim[0] = b->time;

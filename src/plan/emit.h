@@ -13,7 +13,7 @@ struct builder {
     const struct config *config;
     enum segment segment;
     int batch, time; /* of the segment being emitted */
-    enum dtype type; /* of parameters and activations */
+    enum dtype type; /* of activations and of the parameters that ops read */
     int rope_table;  /* of the segment being emitted, or NONE; see emit_rope() */
     int tokens;      /* i32[batch * time] */
     char scope[NAME_SIZE];

@@ -150,6 +150,8 @@ static const char *segment_meaning(enum segment segment) {
         return "the loss of one batch, no gradient";
     case SEG_PREFILL:
         return "tokens of the prompt into the cache";
+    case SEG_START:
+        return "after parameters were written: what ops read of them";
     case SEG_DECODE:
         return "one more token";
     default:

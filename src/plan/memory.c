@@ -140,8 +140,9 @@ static void place_persistent(struct plan *plan) {
     plan->persistent_bytes = 0;
     for (int b = 0; b < plan->n_bufs; b++) {
         struct buf *buf = &plan->bufs[b];
-        if (buf->alias != NONE || (buf->kind != BUF_GRAD && buf->kind != BUF_INPUT && buf->kind != BUF_RESULT))
-            continue;
+        int persists =
+            buf->kind == BUF_GRAD || buf->kind == BUF_INPUT || buf->kind == BUF_RESULT || buf->kind == BUF_COPY;
+        if (buf->alias != NONE || !persists) continue;
         buf->offset = plan->persistent_bytes;
         plan->persistent_bytes += align_up(buf_bytes(buf));
     }

@@ -79,21 +79,23 @@ struct row {
 };
 
 static void print_memory(const struct plan *plan, FILE *out) {
-    int64_t params = kind_bytes(plan, BUF_PARAM), state = kind_bytes(plan, BUF_STATE),
-            grads = kind_bytes(plan, BUF_GRAD);
+    int64_t copy = kind_bytes(plan, BUF_COPY), params = kind_bytes(plan, BUF_PARAM),
+            state = kind_bytes(plan, BUF_STATE), grads = kind_bytes(plan, BUF_GRAD);
     int64_t values = plan->arena_bytes - plan->persistent_bytes;
     const struct row rows[] = {
         {"parameters", "in the store", params},
+        {"copy of them", "in the type that ops read", copy},
         {"state", plan->flat_m == NONE ? "key/value cache, in the store" : "AdamW moments, in the store", state},
         {"gradients", "one sum, and those held for the tree", grads},
-        {"inputs, results", "tokens, targets, losses", plan->persistent_bytes - grads},
+        {"inputs, results", "tokens, targets, losses", plan->persistent_bytes - grads - copy},
         {"values", "activations and their gradients, overlapping", values},
         {"total", "for each rank", plan_total_bytes(plan)},
         {"scratch", "more, for each CPU thread", plan->scratch_bytes},
     };
     fprintf(out, "memory                MiB\n");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        fprintf(out, "  %-16s %10.3f   %s\n", rows[i].name, mib(rows[i].bytes), rows[i].what);
+        if (rows[i].bytes || rows[i].what != rows[1].what)
+            fprintf(out, "  %-16s %10.3f   %s\n", rows[i].name, mib(rows[i].bytes), rows[i].what);
 }
 
 /* What differs from GPT-2, where something does. */
@@ -143,6 +145,7 @@ void plan_summary(const struct plan *plan, const struct config *config, FILE *ou
 static cJSON *json_bytes(const struct plan *plan) {
     cJSON *bytes = cJSON_CreateObject();
     cJSON_AddNumberToObject(bytes, "parameters", (double)kind_bytes(plan, BUF_PARAM));
+    cJSON_AddNumberToObject(bytes, "copy", (double)kind_bytes(plan, BUF_COPY));
     cJSON_AddNumberToObject(bytes, "state", (double)kind_bytes(plan, BUF_STATE));
     cJSON_AddNumberToObject(bytes, "gradients", (double)kind_bytes(plan, BUF_GRAD));
     cJSON_AddNumberToObject(bytes, "values", (double)(plan->arena_bytes - plan->persistent_bytes));

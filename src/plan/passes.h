@@ -15,6 +15,9 @@ int plan_shape(const struct plan *plan, const struct op *op, unsigned wanted, st
 
 /* layout.c: places every parameter in the flat space, those that decay first, each at a multiple of 64 elements; creates
  * the flat buffers (parameters; for training also moments and gradients). */
-int plan_layout(struct plan *plan, enum dtype type, int training);
+int plan_layout(struct plan *plan, int training);
+
+/* update.c: appends the cast to the copy that ops read; nothing where they read the parameters themselves. */
+int plan_cast_params(struct plan *plan);
 
 #endif

@@ -17,10 +17,15 @@ const struct op_info op_info[OP_COUNT] = {
 #undef COMM
 
 static const char *const segment_names[SEG_COUNT] = {
-    [SEG_MICRO_FIRST] = "micro_first", [SEG_MICRO_NEXT] = "micro_next",
-    [SEG_MICRO_LAST] = "micro_last",   [SEG_FOLD] = "fold",
-    [SEG_UPDATE] = "update",           [SEG_EVAL] = "eval",
-    [SEG_PREFILL] = "prefill",         [SEG_DECODE] = "decode",
+    [SEG_MICRO_FIRST] = "micro_first",
+    [SEG_MICRO_NEXT] = "micro_next",
+    [SEG_MICRO_LAST] = "micro_last",
+    [SEG_FOLD] = "fold",
+    [SEG_UPDATE] = "update",
+    [SEG_EVAL] = "eval",
+    [SEG_PREFILL] = "prefill",
+    [SEG_DECODE] = "decode",
+    [SEG_START] = "start",
 };
 
 const char *segment_name(enum segment segment) { return segment_names[segment]; }

@@ -39,11 +39,13 @@ enum segment {
     SEG_EVAL,
     SEG_PREFILL,
     SEG_DECODE,
+    SEG_START, /* once after the host has written parameters: their copy in the type that ops read */
     SEG_COUNT
 };
 
 enum buf_kind {
     BUF_PARAM,  /* in the store: outlives plans; checkpointed */
+    BUF_COPY,   /* the parameters in the type that ops read, where it is another; lives as long as the plan */
     BUF_STATE,  /* in the store: optimizer moments (checkpointed), key/value cache */
     BUF_GRAD,   /* lives as long as the plan; added to by several segments */
     BUF_INPUT,  /* written by the host: tokens, targets */
@@ -116,8 +118,9 @@ struct plan {
 
     /* Well-known buffers, NONE where the plan has no use for them. */
     int tokens, targets, logits[SEG_COUNT];
-    int starts; /* where each token's document begins in its sequence; see op.def */
-    int step;   /* the step block (base/kernel.h), as bytes */
+    int starts;    /* where each token's document begins in its sequence; see op.def */
+    int step;      /* the step block (base/kernel.h), as bytes */
+    int flat_copy; /* what ops read of the parameters: flat_params itself, or a copy in another type */
     int flat_params, flat_grads, flat_m, flat_v, held_sums, slot_losses, eval_loss;
 
     /* By the memory pass, in bytes. The arena is one allocation: persistent buffers first, then values. */

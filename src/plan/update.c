@@ -3,6 +3,14 @@
 
 #include "base/check.h"
 
+int plan_cast_params(struct plan *plan) {
+    if (plan->flat_copy == plan->flat_params) return 0;
+    struct op cast = plan_new_op(OP_cast);
+    cast.in[0] = plan->flat_params;
+    cast.out[0] = plan->flat_copy;
+    return plan_add_op(plan, &cast);
+}
+
 int plan_update(struct plan *plan, const struct config *config) {
     struct buf partial = {.kind = BUF_ACT, .name = "norm.partial", .type = DTYPE_F64, .rank = 1, .alias = NONE};
     partial.dim[0] = (plan->flat_elems + CHUNK - 1) / CHUNK;
@@ -28,5 +36,6 @@ int plan_update(struct plan *plan, const struct config *config) {
     TRY(plan_add_op(plan, &squares));
     TRY(plan_add_op(plan, &clip));
     TRY(plan_add_op(plan, &adamw));
+    TRY(plan_cast_params(plan));
     return plan_end_segment(plan, SEG_UPDATE);
 }

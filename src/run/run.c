@@ -46,7 +46,8 @@ void run_close(struct run *run) {
 
 int run_init(struct run *run) {
     const struct plan *plan = run->plan;
-    int64_t largest = 0, size = (int64_t)dtype_size(plan->bufs[plan->flat_params].type);
+    enum dtype type = plan->bufs[plan->flat_params].type;
+    int64_t largest = 0, size = (int64_t)dtype_size(type);
     for (int i = 0; i < plan->n_params; i++)
         if (plan->params[i].elems > largest) largest = plan->params[i].elems;
     void *values = malloc((size_t)(largest * size));
@@ -54,11 +55,12 @@ int run_init(struct run *run) {
     int status = 0;
     for (int i = 0; i < plan->n_params && !status; i++) {
         const struct param *param = &plan->params[i];
-        model_init(param, i, (uint32_t)run->config->train.seed, plan->bufs[param->buf].type, values);
-        status = run->backend->copy(run->exec, param->buf, 0, values, param->elems * size, COPY_TO_DEVICE);
+        model_init(param, i, (uint32_t)run->config->train.seed, type, values);
+        status = run->backend->copy(run->exec, plan->flat_params, param->offset * size, values, param->elems * size,
+                                    COPY_TO_DEVICE);
     }
     free(values);
-    return status;
+    return status ? status : run->backend->run(run->exec, SEG_START);
 }
 
 /* The part [begin, end) of the flat space of one kind of array (parameters or a moment), under its checkpoint name. Host
@@ -70,7 +72,7 @@ static void add_array(struct run *run, const char *kind, const struct param *par
     struct ckpt_array *array = &run->arrays[run->n_arrays++];
     memset(array, 0, sizeof *array);
     snprintf(array->name, sizeof array->name, "%s/%s", kind, param->name);
-    array->type = shape->type;
+    array->type = plan->bufs[flat].type;
     array->rank = shape->rank;
     memcpy(array->dim, shape->dim, sizeof array->dim);
     array->begin = begin > param->offset ? begin - param->offset : 0;
@@ -99,12 +101,14 @@ static int make_arrays(struct run *run, int64_t begin, int64_t end, int with_mom
 
 int run_load(struct run *run, const char *path) {
     TRY(make_arrays(run, 0, run->plan->flat_elems, 1));
-    return ckpt_load(path, run->arrays, run->n_arrays);
+    TRY(ckpt_load(path, run->arrays, run->n_arrays));
+    return run->backend->run(run->exec, SEG_START);
 }
 
 int run_load_params(struct run *run, const char *path) {
     TRY(make_arrays(run, 0, run->plan->flat_elems, 0));
-    return ckpt_load(path, run->arrays, run->n_arrays);
+    TRY(ckpt_load(path, run->arrays, run->n_arrays));
+    return run->backend->run(run->exec, SEG_START);
 }
 
 int run_shard(struct run *run, const struct ckpt_array **arrays, int *count) {

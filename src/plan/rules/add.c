@@ -17,6 +17,15 @@ static int64_t add_flops(const struct plan *plan, const struct op *op) { return 
 
 const struct op_rule rule_add = {.shape = add_shape, .grad = add_grad, .flops = add_flops};
 
+/* What it writes is a buffer of the plan, whose type does not follow from the input. */
+static int cast_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    (void)op;
+    (void)out;
+    return is_real(in[0]) ? 0 : fail(STATUS_USAGE, "needs real values");
+}
+
+const struct op_rule rule_cast = {.shape = cast_shape};
+
 static int take_row_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     (void)op;
     if (!is_matrix(in[0])) return fail(STATUS_USAGE, "needs a matrix");

@@ -5,7 +5,7 @@ static int attention_shape(const struct op *op, const struct buf *const *in, str
     TRY(check_qkv(op, in[0], &size));
     TRY(check_starts(in[1], in[0]->dim[0]));
     set_shape(out[0], in[0]->type, in[0]->dim[0], op->attr.heads * size);
-    set_shape(out[1], in[0]->type, op->attr.batch * op->attr.heads, op->attr.time);
+    set_shape(out[1], dtype_of_sums(in[0]->type), op->attr.batch * op->attr.heads, op->attr.time);
     return 0;
 }
 
@@ -31,8 +31,15 @@ static int64_t product_flops(const struct plan *plan, const struct op *op, int q
 
 static int64_t attention_flops(const struct plan *plan, const struct op *op) { return 2 * product_flops(plan, op, 0); }
 
+/* `scores` reals, and `rows` rows of a head where values have to be turned into reals first. */
+static int64_t scratch_bytes(const struct plan *plan, const struct op *op, int qkv, int64_t scores, int64_t rows) {
+    enum dtype type = plan->bufs[op->in[qkv]].type, sums = dtype_of_sums(type);
+    int64_t size = query_width(plan, op, qkv) / op->attr.heads;
+    return (scores + (type == sums ? 0 : rows * size)) * (int64_t)dtype_size(sums);
+}
+
 static int64_t attention_scratch(const struct plan *plan, const struct op *op) {
-    return ATTENTION_TILE * op->attr.time * (int64_t)dtype_size(plan->bufs[op->in[0]].type);
+    return scratch_bytes(plan, op, 0, ATTENTION_TILE * op->attr.time, 2 * (op->attr.time + ATTENTION_TILE));
 }
 
 const struct op_rule rule_attention = {
@@ -56,7 +63,7 @@ static int64_t attention_grad_flops(const struct plan *plan, const struct op *op
 
 /* Two tiles: probabilities and their gradient. */
 static int64_t attention_grad_scratch(const struct plan *plan, const struct op *op) {
-    return 2 * ATTENTION_TILE * op->attr.time * (int64_t)dtype_size(plan->bufs[op->in[1]].type);
+    return scratch_bytes(plan, op, 1, 2 * ATTENTION_TILE * op->attr.time, 6 * op->attr.time + ATTENTION_TILE);
 }
 
 const struct op_rule rule_attention_grad = {
@@ -75,7 +82,8 @@ static int64_t attention_cached_flops(const struct plan *plan, const struct op *
 }
 
 static int64_t attention_cached_scratch(const struct plan *plan, const struct op *op) {
-    return ATTENTION_TILE * plan->bufs[op->out[1]].dim[1] * (int64_t)dtype_size(plan->bufs[op->in[0]].type);
+    int64_t places = plan->bufs[op->out[1]].dim[1];
+    return scratch_bytes(plan, op, 0, ATTENTION_TILE * places, 2 * (places + ATTENTION_TILE));
 }
 
 const struct op_rule rule_attention_cached = {

@@ -18,6 +18,18 @@ static int64_t square_flops(const struct plan *plan, const struct op *op, int qk
     return 2 * weight_rows(op) * op->attr.time * size;
 }
 
+/* Where values have to be turned into reals first; kernels/cpu/attention_naive.c says what for. */
+static int64_t naive_scratch(const struct plan *plan, const struct op *op) {
+    enum dtype type = plan->bufs[op->in[0]].type, sums = dtype_of_sums(type);
+    int64_t size = 0;
+    for (int k = 0; k < 2; k++) /* qkv, or what has its heads' channels */
+        if (op->in[k] != NONE && plan->bufs[op->in[k]].dim[0] == op->attr.batch * op->attr.time &&
+            plan->bufs[op->in[k]].dim[1] / op->attr.heads > size)
+            size = plan->bufs[op->in[k]].dim[1] / op->attr.heads; /* or more: k and v are among its columns */
+    int64_t reals = ATTENTION_TILE * padded_keys(op) + (op->attr.time + ATTENTION_TILE) * size;
+    return type == sums ? 0 : reals * (int64_t)dtype_size(sums);
+}
+
 static int scores_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     int64_t size = 0;
     TRY(check_qkv(op, in[0], &size));
@@ -34,7 +46,8 @@ static int scores_grad(struct grad_context *c, const struct op *op) {
 
 static int64_t scores_flops(const struct plan *plan, const struct op *op) { return square_flops(plan, op, 0); }
 
-const struct op_rule rule_attention_scores = {.shape = scores_shape, .grad = scores_grad, .flops = scores_flops};
+const struct op_rule rule_attention_scores = {
+    .shape = scores_shape, .grad = scores_grad, .flops = scores_flops, .scratch = naive_scratch};
 
 static int scores_grad_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     int64_t size = 0;
@@ -47,7 +60,8 @@ static int scores_grad_shape(const struct op *op, const struct buf *const *in, s
 
 static int64_t scores_grad_flops(const struct plan *plan, const struct op *op) { return 2 * square_flops(plan, op, 1); }
 
-const struct op_rule rule_attention_scores_grad = {.shape = scores_grad_shape, .flops = scores_grad_flops};
+const struct op_rule rule_attention_scores_grad = {
+    .shape = scores_grad_shape, .flops = scores_grad_flops, .scratch = naive_scratch};
 
 static int softmax_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     TRY(check_weights(op, in[0]));
@@ -97,7 +111,8 @@ static int mix_grad(struct grad_context *c, const struct op *op) {
 
 static int64_t mix_flops(const struct plan *plan, const struct op *op) { return square_flops(plan, op, 1); }
 
-const struct op_rule rule_attention_mix = {.shape = mix_shape, .grad = mix_grad, .flops = mix_flops};
+const struct op_rule rule_attention_mix = {
+    .shape = mix_shape, .grad = mix_grad, .flops = mix_flops, .scratch = naive_scratch};
 
 static int mix_dp_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     int64_t size = 0;
@@ -108,7 +123,7 @@ static int mix_dp_shape(const struct op *op, const struct buf *const *in, struct
     return 0;
 }
 
-const struct op_rule rule_attention_mix_dp = {.shape = mix_dp_shape, .flops = mix_flops};
+const struct op_rule rule_attention_mix_dp = {.shape = mix_dp_shape, .flops = mix_flops, .scratch = naive_scratch};
 
 static int mix_dv_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     TRY(check_weights(op, in[1]));
@@ -123,4 +138,4 @@ static int64_t mix_dv_flops(const struct plan *plan, const struct op *op) {
     return 2 * weight_rows(op) * op->attr.time * (plan->bufs[op->in[0]].dim[1] / op->attr.heads);
 }
 
-const struct op_rule rule_attention_mix_dv = {.shape = mix_dv_shape, .flops = mix_dv_flops};
+const struct op_rule rule_attention_mix_dv = {.shape = mix_dv_shape, .flops = mix_dv_flops, .scratch = naive_scratch};

@@ -35,8 +35,8 @@ static int embed_grad_shape(const struct op *op, const struct buf *const *in, st
     if (!is_matrix(in[0]) || in[0]->dim[0] != rows) return fail(STATUS_USAGE, "needs a gradient row for each token");
     if (!in[1] || in[1]->type != DTYPE_I32) return fail(STATUS_USAGE, "needs token ids");
     TRY(check_starts(in[2], rows));
-    set_shape(out[0], in[0]->type, op->attr.vocab, in[0]->dim[1]);
-    set_shape(out[1], in[0]->type, op->attr.positions, in[0]->dim[1]);
+    set_shape(out[0], dtype_of_sums(in[0]->type), op->attr.vocab, in[0]->dim[1]);
+    set_shape(out[1], dtype_of_sums(in[0]->type), op->attr.positions, in[0]->dim[1]);
     return 0;
 }
 

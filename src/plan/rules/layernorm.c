@@ -8,8 +8,8 @@ static int layernorm_shape(const struct op *op, const struct buf *const *in, str
     if (!in[1] || !is_vector(in[1], in[0]->dim[1]) || !is_vector(in[2], in[0]->dim[1]))
         return fail(STATUS_USAGE, "w and b must have x's width, %lld", (long long)in[0]->dim[1]);
     set_like(out[0], in[0]);
-    set_shape(out[1], in[0]->type, in[0]->dim[0], 0);
-    set_shape(out[2], in[0]->type, in[0]->dim[0], 0);
+    set_shape(out[1], dtype_of_sums(in[0]->type), in[0]->dim[0], 0);
+    set_shape(out[2], dtype_of_sums(in[0]->type), in[0]->dim[0], 0);
     return 0;
 }
 
@@ -40,8 +40,8 @@ static int layernorm_grad_shape(const struct op *op, const struct buf *const *in
     if (!in[4] || !is_vector(in[4], in[1]->dim[1])) return fail(STATUS_USAGE, "w must have x's width");
     if (in[5] && !same_shape(in[5], in[1])) return fail(STATUS_USAGE, "prev must have x's shape");
     set_like(out[0], in[1]);
-    set_like(out[1], in[4]);
-    set_like(out[2], in[4]);
+    set_sums_like(out[1], in[4]);
+    set_sums_like(out[2], in[4]);
     return 0;
 }
 

@@ -51,8 +51,8 @@ static int linear_dw_shape(const struct op *op, const struct buf *const *in, str
     (void)op;
     if (!is_matrix(in[0]) || !is_matrix(in[1]) || in[0]->dim[0] != in[1]->dim[0])
         return fail(STATUS_USAGE, "dy and x must have the same rows");
-    set_shape(out[0], in[0]->type, in[0]->dim[1], in[1]->dim[1]);
-    set_shape(out[1], in[0]->type, in[0]->dim[1], 0);
+    set_shape(out[0], dtype_of_sums(in[0]->type), in[0]->dim[1], in[1]->dim[1]);
+    set_shape(out[1], dtype_of_sums(in[0]->type), in[0]->dim[1], 0);
     return 0;
 }
 

@@ -15,7 +15,7 @@ static int check_logits(const struct op *op, const struct buf *logits, const str
 static int xent_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     TRY(check_logits(op, in[0], in[1]));
     set_shape(out[0], DTYPE_F64, 2, 0);
-    set_shape(out[1], in[0]->type, in[0]->dim[0], 0);
+    set_shape(out[1], dtype_of_sums(in[0]->type), in[0]->dim[0], 0);
     return 0;
 }
 

@@ -8,7 +8,7 @@ static int qk_norm_shape(const struct op *op, const struct buf *const *in, struc
     if (!is_weight(in[1], size) || !is_weight(in[2], size))
         return fail(STATUS_USAGE, "wq and wk must have a head's %lld channels", (long long)size);
     set_like(out[0], in[0]);
-    set_shape(out[1], in[0]->type, in[0]->dim[0], op->attr.heads + op->attr.kv_heads);
+    set_shape(out[1], dtype_of_sums(in[0]->type), in[0]->dim[0], op->attr.heads + op->attr.kv_heads);
     return 0;
 }
 
@@ -39,8 +39,8 @@ static int qk_norm_grad_shape(const struct op *op, const struct buf *const *in, 
     if (!is_weight(in[3], size) || !is_weight(in[4], size))
         return fail(STATUS_USAGE, "wq and wk must have a head's %lld channels", (long long)size);
     set_like(out[0], in[1]);
-    set_like(out[1], in[3]);
-    set_like(out[2], in[4]);
+    set_sums_like(out[1], in[3]);
+    set_sums_like(out[2], in[4]);
     return 0;
 }
 

@@ -8,7 +8,7 @@ static int rmsnorm_shape(const struct op *op, const struct buf *const *in, struc
     if (!is_weight(in[1], in[0]->dim[1]))
         return fail(STATUS_USAGE, "w must have x's width, %lld", (long long)in[0]->dim[1]);
     set_like(out[0], in[0]);
-    set_shape(out[1], in[0]->type, in[0]->dim[0], 0);
+    set_shape(out[1], dtype_of_sums(in[0]->type), in[0]->dim[0], 0);
     return 0;
 }
 
@@ -36,7 +36,7 @@ static int rmsnorm_grad_shape(const struct op *op, const struct buf *const *in, 
     if (!is_weight(in[3], in[1]->dim[1])) return fail(STATUS_USAGE, "w must have x's width");
     if (in[4] && !same_shape(in[4], in[1])) return fail(STATUS_USAGE, "prev must have x's shape");
     set_like(out[0], in[1]);
-    set_like(out[1], in[3]);
+    set_sums_like(out[1], in[3]);
     return 0;
 }
 

@@ -20,7 +20,7 @@ const struct op_rule rule_rope_table = {.shape = rope_table_shape, .flops = rope
 static int rope_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     int64_t size = 0;
     TRY(check_qkv(op, in[0], &size));
-    if (!is_matrix(in[1]) || in[1]->type != in[0]->type || in[1]->dim[0] < op->attr.time ||
+    if (!is_matrix(in[1]) || in[1]->type != dtype_of_sums(in[0]->type) || in[1]->dim[0] < op->attr.time ||
         in[1]->dim[1] != op->attr.turning)
         return fail(STATUS_USAGE, "the table must have a row of %lld for each of %lld positions",
                     (long long)op->attr.turning, (long long)op->attr.time);

@@ -23,6 +23,13 @@ static inline void set_like(struct buf *out, const struct buf *like) {
     for (int i = 0; i < MAX_RANK; i++) out->dim[i] = like->dim[i];
 }
 
+/* The output has the shape of `like` and the type of its sums: a gradient of a parameter. */
+static inline void set_sums_like(struct buf *out, const struct buf *like) {
+    set_like(out, like);
+    if (out) out->type = dtype_of_sums(like->type);
+}
+
+static inline int is_real(const struct buf *buf) { return buf && buf->type != DTYPE_I32 && buf->type != DTYPE_U8; }
 static inline int is_matrix(const struct buf *buf) { return buf && buf->rank == 2; }
 static inline int same_shape(const struct buf *a, const struct buf *b) {
     return a && b && a->type == b->type && a->rank == b->rank && a->dim[0] == b->dim[0] && a->dim[1] == b->dim[1];
