@@ -397,6 +397,26 @@ static void test_decay(void **state) {
     }
 }
 
+/* The copy of the parameters is what rounding to nearest makes of each, also after the update has written them. */
+static void test_cast(void **state) {
+    (void)state;
+    struct trial t;
+    trial_open(&t, &update, DTYPE_BF16);
+    assert_int_not_equal(t.plan->flat_copy, t.plan->flat_params);
+    for (int updated = 0; updated < 2; updated++) {
+        double *params = trial_values(&t, t.plan->flat_params), *copy = trial_values(&t, t.plan->flat_copy);
+        for (int64_t i = 0; i < t.plan->flat_elems; i++) {
+            int exponent;
+            frexp(params[i], &exponent);
+            double near = ldexp(nearbyint(ldexp(params[i], 8 - exponent)), exponent - 8);
+            assert_same_bits(&copy[i], &near, 1);
+        }
+        free(params), free(copy);
+        trial_run(&t, SEG_UPDATE);
+    }
+    trial_close(&t);
+}
+
 /* One value that is not finite, and the update writes nothing at all; without it the same update writes. */
 static void check_skip(struct trial *t, int buf, int64_t element, double poison) {
     struct step_block step;
@@ -442,7 +462,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loss),    cmocka_unit_test(test_tree), cmocka_unit_test(test_order_shows),
         cmocka_unit_test(test_program), cmocka_unit_test(test_norm), cmocka_unit_test(test_hundred_updates),
-        cmocka_unit_test(test_decay),   cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_decay),   cmocka_unit_test(test_cast), cmocka_unit_test(test_skip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

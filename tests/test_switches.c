@@ -25,11 +25,8 @@ static const double loss_tolerance = IS_DOUBLE ? 1e-12 : 1e-6;
 static const double grad_tolerance = IS_DOUBLE ? 1e-10 : 2e-4;
 static const double logit_tolerance = IS_DOUBLE ? 1e-12 : 1e-5;
 
-/* Odd sizes, so that a mixed-up dimension cannot go unnoticed; a sequence is shorter than the context. */
-enum { BATCH = 2, TIME = 7, ROWS = BATCH * TIME, VOCAB = 13, CONTEXT = 9, HIDDEN = 20 };
-
-/* Documents that share a sequence: two and three of them, one a single token. */
-static const int starts[ROWS] = {0, 0, 0, 3, 3, 3, 3, 0, 1, 1, 1, 1, 5, 5};
+/* Odd sizes, so that a mixed-up dimension cannot go unnoticed. */
+enum { BATCH = 2, TIME = 7, VOCAB = 13, HIDDEN = 20 };
 
 static const struct variant {
     const char *name;
@@ -37,6 +34,7 @@ static const struct variant {
     int documents;               /* with starts */
     int vocab_multiple;          /* 0: 1 */
     int slots, micro_batches;    /* 0: 1 */
+    int time;                    /* tokens of a sequence; 0: TIME */
 } variants[] = {
     {.name = "all off", .shape = {.tie = 1, .bias = 1}},
     {.name = "rmsnorm", .shape = {.tie = 1, .bias = 1, .rmsnorm = 1}},
@@ -47,6 +45,7 @@ static const struct variant {
      .shape = {.width = 24, .heads = 3, .tie = 1, .bias = 1, .rope = SWITCHES_ROPE_HALVES, .rope_theta = 123}},
     {.name = "rope pairs on a part",
      .shape = {.width = 24, .heads = 3, .tie = 1, .bias = 1, .rope = SWITCHES_ROPE_PAIRS, .rope_fraction = 0.75}},
+    /* Scores with RoPE depend on distances alone: this sees which keys a query looks at, not where positions count from. */
     {.name = "rope and documents",
      .shape = {.kv_heads = 2, .tie = 1, .bias = 1, .rope = SWITCHES_ROPE_HALVES},
      .documents = 1},
@@ -98,6 +97,9 @@ static const struct variant {
      .vocab_multiple = 16,
      .slots = 2,
      .micro_batches = 3},
+    /* Three tiles of queries, which the attention kernel takes one after the other. */
+    {.name = "long", .shape = {.kv_heads = 2, .rmsnorm = 1, .rope = SWITCHES_ROPE_HALVES}, .time = 131},
+    {.name = "long, with documents", .shape = {.kv_heads = 3, .tie = 1, .bias = 1}, .documents = 1, .time = 131},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
@@ -128,7 +130,7 @@ static struct switches_shape shape_of(const struct variant *variant) {
     shape.kv_heads = shape.kv_heads ? shape.kv_heads : shape.heads;
     shape.hidden = HIDDEN;
     shape.vocab = VOCAB;
-    shape.context = CONTEXT;
+    shape.context = (variant->time ? variant->time : TIME) + 2;
     shape.rope_theta = shape.rope_theta > 0 ? shape.rope_theta : 10000;
     shape.rope_fraction = shape.rope_fraction > 0 ? shape.rope_fraction : 1;
     shape.norm_eps = shape.norm_eps > 0 ? shape.norm_eps : 1e-5;
@@ -140,6 +142,7 @@ static struct switches_shape shape_of(const struct variant *variant) {
 struct pair {
     const struct variant *variant;
     char name[128]; /* of variant and way, for messages */
+    int time;
     struct config config;
     struct comm comm;
     struct run run;
@@ -224,15 +227,19 @@ static void open_pair(struct pair *p, const struct variant *variant, const struc
     p->config.train.slots = variant->slots ? variant->slots : 1;
     p->config.train.micro_batch = BATCH;
     p->config.train.micro_batches_per_slot = variant->micro_batches ? variant->micro_batches : 1;
-    p->config.train.seq_len = TIME;
+    p->time = variant->time ? variant->time : TIME;
+    p->config.train.seq_len = p->time;
     p->config.train.precision = IS_DOUBLE ? PRECISION_FP64 : PRECISION_FP32;
     if (config_check(&p->config)) fail_msg("%s: %s", p->name, fail_message());
     p->comm = (struct comm){.transport = &transport_self, .size = 1, .local_size = 1};
-    const struct plan_request request = {
-        .segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL, .ranks = 1, .batch = BATCH, .time = TIME, .keep_logits = 1};
+    const struct plan_request request = {.segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL,
+                                         .ranks = 1,
+                                         .batch = BATCH,
+                                         .time = p->time,
+                                         .keep_logits = 1};
     if (run_open(&p->run, &p->config, &request, &p->comm, &backend_cpu) || run_init(&p->run))
         fail_msg("%s: %s", p->name, fail_message());
-    assert_int_equal(p->run.rows, ROWS);
+    assert_int_equal(p->run.rows, BATCH * p->time);
     assert_int_equal(p->run.plan->starts != NONE, variant->documents);
     p->twin = switches_create(&shape);
     assert_non_null(p->twin);
@@ -244,21 +251,29 @@ static void close_pair(struct pair *p) {
     switches_free(p->twin);
 }
 
+/* Where the document of token t begins. Each is more than twice as long as the one before it; the first of sequence 0 has
+ * three tokens, that of sequence 1 a single one. */
+static int start_of(int sequence, int t) {
+    int start = 0, length = sequence ? 1 : 3;
+    for (; t >= start + length; length = 2 * length + 1) start += length;
+    return start;
+}
+
 /* A batch that `number` chooses, written to the device; one target in five is left out. */
 static void write_batch(struct pair *p, unsigned number) {
     struct batch *batch = &p->run.batch;
     uint64_t state = number;
-    for (int n = 0; n < ROWS; n++) {
+    for (int n = 0; n < p->run.rows; n++) {
         batch->tokens[n] = (int32_t)((next_number(&state) + 0.5) * VOCAB);
         batch->targets[n] = n % 5 == 3 ? -1 : (batch->tokens[n] * 3 + 1) % VOCAB;
-        if (p->variant->documents) batch->starts[n] = starts[n];
+        if (p->variant->documents) batch->starts[n] = start_of(n / p->time, n % p->time);
     }
-    assert_int_equal(run_write_batch(&p->run, batch, ROWS), 0);
+    assert_int_equal(run_write_batch(&p->run, batch, p->run.rows), 0);
 }
 
 static double twin_forward(struct pair *p) {
     const struct batch *batch = &p->run.batch;
-    return switches_forward(p->twin, batch->tokens, batch->targets, batch->starts, BATCH, TIME);
+    return switches_forward(p->twin, batch->tokens, batch->targets, batch->starts, BATCH, p->time);
 }
 
 /* The gradients and the mean loss of step `step`, in both; the twin adds the micro-batches up one after the other. */
@@ -352,19 +367,19 @@ static void evaluations_agree(void **state) {
         assert_int_equal(p.run.backend->copy(p.run.exec, p.run.plan->eval_loss, 0, part, sizeof part, COPY_TO_HOST), 0);
         const double expected = twin_forward(&p);
         assert_true(fabs(part[0] - expected) <= loss_tolerance * expected);
-        for (int n = 0; n < ROWS; n++) counted += p.run.batch.targets[n] >= 0;
+        for (int n = 0; n < p.run.rows; n++) counted += p.run.batch.targets[n] >= 0;
         assert_true(part[1] == counted);
 
         const int buf = p.run.plan->logits[SEG_EVAL];
         assert_true(buf != NONE);
-        const long row = (long)p.run.plan->bufs[buf].dim[1];
-        assert_int_equal(p.run.plan->bufs[buf].dim[0], ROWS);
-        real *logits = malloc((size_t)(ROWS * row) * sizeof *logits);
+        const long rows = (long)p.run.rows, row = (long)p.run.plan->bufs[buf].dim[1];
+        assert_int_equal(p.run.plan->bufs[buf].dim[0], rows);
+        real *logits = malloc((size_t)(rows * row) * sizeof *logits);
         assert_non_null(logits);
-        copy(&p, buf, logits, ROWS * row, COPY_TO_HOST);
-        for (int n = 0; n < ROWS; n++) {
+        copy(&p, buf, logits, rows * row, COPY_TO_HOST);
+        for (long n = 0; n < rows; n++) {
             const double d = difference(logits + n * row, switches_logits(p.twin) + n * VOCAB, VOCAB);
-            if (!(d <= logit_tolerance)) fail_msg("%s: logits of row %d differ by %g", p.name, n, d);
+            if (!(d <= logit_tolerance)) fail_msg("%s: logits of row %ld differ by %g", p.name, n, d);
         }
         free(logits);
         close_pair(&p);

@@ -1,5 +1,5 @@
-/* bf16, the upper half of a float (8 bits of exponent, 7 of mantissa), stored as uint16_t. Both functions are branch-free, so that loops
- * over them vectorize. */
+/* bf16: the upper half of a float (8 bits of exponent, 7 of mantissa), stored as uint16_t. Both functions are
+ * branch-free, so that loops over them vectorize. The instruction vcvtneps2bf16 would differ: it makes denormals 0. */
 #ifndef CPU_BF16_H
 #define CPU_BF16_H
 
@@ -13,7 +13,8 @@ static inline float bf16_to_float(uint16_t v) {
     return result;
 }
 
-/* Rounds to nearest, ties to even. NaN stays NaN, and is made quiet; what is beyond the largest bf16 becomes infinite. */
+/* Rounds to nearest, ties to even. NaN stays NaN, and is made quiet; what is beyond the largest bf16 by half a step or
+ * more becomes infinite. */
 static inline uint16_t float_to_bf16(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);

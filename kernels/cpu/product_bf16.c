@@ -1,18 +1,422 @@
+/* Matrix products of bf16, the sibling of product.c: the same tiles, blocks, slivers and strips, of pairs.
+ *
+ * A pair is two neighbours along the inner dimension in 32 bits, the first in the lower half. Processors with
+ * AVX512-BF16 multiply vectors of pairs in one instruction, twice as fast as floats; others take pairs apart.
+ *
+ * An element of the result is, in a block, one chain of multiply-adds in float that takes the second of each pair before
+ * the first, as vdpbf16ps does on a Zen 4 (measured: two multiply-adds that round to nearest even). An odd inner
+ * dimension is made even by zeros. Blocks are added in order, then what was in c; a bf16 is rounded last. Products of two
+ * bf16 fit a float, so that all processors with that order find the same bits, except that vdpbf16ps takes denormals
+ * (below 1.2e-38) for 0, and makes 0 of them, when other instructions keep them. */
+#include <omp.h>
+#if defined __AVX512BF16__ && !defined PRODUCT_BF16_PORTABLE
+#define PAIRS_INSTRUCTION
+#include <immintrin.h>
+#endif
+
+#ifdef PRODUCT_BF16_PORTABLE /* tests link both */
+#define cpu_product_bf16     cpu_product_bf16_portable
+#define cpu_product_bf16_f32 cpu_product_bf16_f32_portable
+#endif
 #include "bf16.h"
 #include "product_bf16.h"
-/* TEMPORARY */
-static float dot(int ta, int tb, int64_t m, int64_t n, int64_t k, const uint16_t *a, const uint16_t *b, int64_t i, int64_t j) {
-    float s = 0;
-    for (int64_t t = 0; t < k; t++) s += bf16_to_float(ta ? a[t * m + i] : a[i * k + t]) * bf16_to_float(tb ? b[j * k + t] : b[t * n + j]);
-    return s;
+#include "real.h"
+
+/* ROWS * VECTORS sums, VECTORS vectors of b and an element of a fill the vector registers. */
+#if defined __AVX512F__
+enum { VECTOR_BYTES = 64, ROWS = 8 };
+#elif defined __AVX2__
+enum { VECTOR_BYTES = 32, ROWS = 4 };
+#elif defined __ARM_NEON
+enum { VECTOR_BYTES = 16, ROWS = 8 };
+#else
+enum { VECTOR_BYTES = 16, ROWS = 4 };
+#endif
+
+typedef uint32_t pair;
+typedef pair pair_at __attribute__((aligned(2), may_alias));
+typedef pair pairs __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef pair pairs_at __attribute__((vector_size(VECTOR_BYTES), aligned(2), may_alias));
+typedef uint16_t halves __attribute__((vector_size(VECTOR_BYTES / 2)));
+typedef uint16_t halves_at __attribute__((vector_size(VECTOR_BYTES / 2), aligned(2), may_alias));
+typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+typedef float floats_at __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+
+enum {
+    LANES = VECTOR_BYTES / sizeof(pair),
+    VECTORS = 3,
+    SLIVER = VECTORS * LANES,
+
+    TILE_HEIGHT = 256, /* at most: b is packed once for so many rows */
+    TILE_WIDTH = 192,  /* at most: a multiple of SLIVER, and a block of b fits the cache beside what passes by */
+    TILE_MIN = 64,     /* sides are halved down to it */
+    TILES = 8,         /* the count that is wanted, and below twice that a multiple of 4: threads get equal shares */
+    TILE_STEP = 16,    /* sides and depths are multiples of it: whole vectors, and no pair in two blocks */
+    ALONE = 32768,     /* products of fewer multiplications take one thread */
+
+    DEPTH = 512,                       /* of a block, at most */
+    LINE = 64 / sizeof(uint16_t),      /* elements that one request brings */
+    GROUP = 64,                        /* columns of a transposed a that are packed at a time */
+    STRIP = DEPTH / 2 * ROWS + 2 * 16, /* pairs; no power of two: strips would share places in the cache */
+
+    AHEAD = 8, /* rows of b that are requested before they are packed */
+};
+
+#define UNROLL       _Pragma("GCC unroll 16")
+#define FORCE_INLINE static inline __attribute__((always_inline))
+
+static const uint16_t zeros[TILE_WIDTH + SLIVER]; /* the row that makes an odd inner dimension even */
+
+struct product {
+    int a_transposed, b_transposed, add;
+    int64_t m, n, k;
+    const uint16_t *a, *b;
+    uint16_t *values; /* the result, or NULL and */
+    float *reals;
+    int64_t a_stride, b_stride; /* of rows as they are stored */
+    int64_t height, width;      /* of tiles */
+    int64_t depth;              /* of blocks of the inner dimension */
+};
+
+/* The tile whose upper left corner is (row, column). */
+struct tile {
+    int64_t row, column, height, width;
+};
+
+/* ROWS rows of a against one sliver of b. */
+struct piece {
+    const uint16_t *row[ROWS]; /* of a, or of a strip of it; those beyond `rows` repeat the last */
+    const pair *b;
+    int64_t depth;   /* in pairs */
+    int odd;         /* one element more follows */
+    float *sum;      /* where the sums go, added to what is there if `add` */
+    uint16_t *value; /* or, if not NULL, where they go after that, added to what is there if `add_value` */
+    int64_t stride, value_stride;
+    int rows, columns, add, add_value;
+    const uint16_t *ahead; /* what is requested: two lines a step, ahead_step elements apart */
+    int64_t ahead_step;
+};
+
+static const uint16_t *a_at(const struct product *p, int64_t row, int64_t k) {
+    return p->a + (p->a_transposed ? k * p->a_stride + row : row * p->a_stride + k);
 }
-void cpu_product_bf16(int ta, int tb, int64_t m, int64_t n, int64_t k, const uint16_t *a, const uint16_t *b, int add, uint16_t *c) {
-#pragma omp parallel for
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) c[i * n + j] = float_to_bf16((add ? bf16_to_float(c[i * n + j]) : 0) + dot(ta, tb, m, n, k, a, b, i, j));
+
+static const uint16_t *b_at(const struct product *p, int64_t k, int64_t column) {
+    return p->b + (p->b_transposed ? column * p->b_stride + k : k * p->b_stride + column);
 }
-void cpu_product_bf16_f32(int ta, int tb, int64_t m, int64_t n, int64_t k, const uint16_t *a, const uint16_t *b, int add, float *c) {
-#pragma omp parallel for
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) c[i * n + j] = (add ? c[i * n + j] : 0) + dot(ta, tb, m, n, k, a, b, i, j);
+
+FORCE_INLINE pairs widen(const uint16_t *from) { return __builtin_convertvector(*(const halves_at *)from, pairs); }
+
+/* float_to_bf16() of each lane. */
+FORCE_INLINE void round_to(floats x, uint16_t *to) {
+    pairs bits = (pairs)x, rounded = bits + 0x7fff + (bits >> 16 & 1);
+    pairs is_nan = (pairs)(x != x);
+    *(halves_at *)to = __builtin_convertvector(((is_nan & (bits | 0x400000)) | (~is_nan & rounded)) >> 16, halves);
+}
+
+static void store_row(const struct piece *p, int r, const float *number) {
+    float *sum = p->sum + r * p->stride;
+    uint16_t *to = p->value ? p->value + r * p->value_stride : NULL;
+    int i = 0;
+    for (; i + LANES <= p->columns; i += LANES) {
+        floats s = *(const floats_at *)(number + i);
+        if (p->add) s += *(floats_at *)(sum + i);
+        if (!to) {
+            *(floats_at *)(sum + i) = s;
+            continue;
+        }
+        if (p->add_value) s += (floats)(widen(to + i) << 16);
+        round_to(s, to + i);
+    }
+    for (; i < p->columns; i++) {
+        float s = p->add ? number[i] + sum[i] : number[i];
+        if (!to)
+            sum[i] = s;
+        else
+            to[i] = float_to_bf16(p->add_value ? s + bf16_to_float(to[i]) : s);
+    }
+}
+
+/* The first or second of each pair. */
+FORCE_INLINE floats take_half(pairs x, int second) {
+    if (second) return (floats)(x & 0xffff0000);
+    return (floats)(x << 16);
+}
+
+/* sum += x y, of pairs. */
+FORCE_INLINE void add_products(floats sum[ROWS][VECTORS], int vectors, const pairs x[VECTORS], const pair y[ROWS]) {
+#ifdef PAIRS_INSTRUCTION
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        __m512i all = _mm512_set1_epi32((int)y[r]);
+        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+            (floats)_mm512_dpbf16_ps((__m512)sum[r][v], (__m512bh)x[v], (__m512bh)all);
+    }
+#else
+    UNROLL for (int half = 1; half >= 0; half--) {
+        floats part[VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++) part[v] = take_half(x[v], half);
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            pairs all = y[r] - (pairs){0};
+            floats factor = take_half(all, half);
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] += part[v] * factor;
+        }
+    }
+#endif
+}
+
+/* vectors: of the sliver's columns, as many as matter; step: from one pair of a row of a to the next. */
+FORCE_INLINE void multiply(const struct piece *p, int vectors, int64_t step) {
+    const uint16_t *row[ROWS], *ahead = p->ahead;
+    const pair *b = p->b;
+    int64_t depth = p->depth, ahead_step = p->ahead_step;
+    floats sum[ROWS][VECTORS];
+    pairs x[VECTORS];
+    pair y[ROWS];
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        row[r] = p->row[r];
+        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = (floats){0};
+    }
+    for (int64_t k = 0; k < depth; k++) {
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + ahead_step, 0, 2);
+        ahead += 2 * ahead_step;
+        UNROLL for (int v = 0; v < vectors; v++) x[v] = *(const pairs *)(b + v * LANES);
+        UNROLL for (int r = 0; r < ROWS; r++) y[r] = ((const pair_at *)row[r])[k * step];
+        add_products(sum, vectors, x, y);
+        b += SLIVER;
+    }
+    if (p->odd) {
+        UNROLL for (int v = 0; v < vectors; v++) x[v] = *(const pairs *)(b + v * LANES);
+        UNROLL for (int r = 0; r < ROWS; r++) y[r] = row[r][2 * depth * step];
+        add_products(sum, vectors, x, y);
+    }
+    float number[ROWS][SLIVER] __attribute__((aligned(VECTOR_BYTES)));
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) * (floats *)(number[r] + v * LANES) = sum[r][v];
+    }
+    for (int r = 0; r < p->rows; r++) store_row(p, r, number[r]);
+}
+
+static void multiply_piece(const struct piece *p, int strip) {
+    int vectors = (p->columns + LANES - 1) / LANES;
+    if (strip) {
+        if (vectors == 1) multiply(p, 1, ROWS);
+        if (vectors == 2) multiply(p, 2, ROWS);
+        if (vectors == 3) multiply(p, 3, ROWS);
+    } else {
+        if (vectors == 1) multiply(p, 1, 1);
+        if (vectors == 2) multiply(p, 2, 1);
+        if (vectors == 3) multiply(p, 3, 1);
+    }
+}
+
+/* low: x[0], y[0], x[1], y[1] and so on; high: the same of the upper halves. */
+#ifdef __clang__
+FORCE_INLINE void zip(pairs x, pairs y, pairs *low, pairs *high) {
+    for (int i = 0; i < LANES; i++) {
+        (*low)[i] = i % 2 ? y[i / 2] : x[i / 2];
+        (*high)[i] = i % 2 ? y[(LANES + i) / 2] : x[(LANES + i) / 2];
+    }
+}
+#else
+FORCE_INLINE void zip(pairs x, pairs y, pairs *low, pairs *high) {
+    pairs first, second;
+    UNROLL for (int i = 0; i < LANES; i++) {
+        first[i] = (pair)(i / 2 + i % 2 * LANES);
+        second[i] = first[i] + LANES / 2;
+    }
+    *low = __builtin_shuffle(x, y, first);
+    *high = __builtin_shuffle(x, y, second);
+}
+#endif
+
+/* The transpose of LANES vectors: each round puts the halves together like the teeth of a zip. */
+FORCE_INLINE void transpose(pairs x[LANES]) {
+    UNROLL for (int round = 1; round < LANES; round *= 2) {
+        pairs y[LANES];
+        UNROLL for (int i = 0; i < LANES / 2; i++) zip(x[i], x[i + LANES / 2], &y[2 * i], &y[2 * i + 1]);
+        UNROLL for (int i = 0; i < LANES; i++) x[i] = y[i];
+    }
+}
+
+/* Packs b[k, column ..] of a tile for `depth` steps: slivers of [depth / 2][SLIVER] pairs. Columns beyond the tile hold
+ * what follows in memory, or zeros where b ends. */
+static void pack(const struct product *p, const struct tile *t, int64_t k, int64_t depth, pair *to) {
+    int64_t sliver = (depth + 1) / 2 * SLIVER;
+    for (int64_t i = 0; i < depth; i += 2, to += SLIVER) {
+        const uint16_t *from = b_at(p, k + i, t->column), *then = i + 1 < depth ? from + p->b_stride : zeros;
+        int64_t left = p->k * p->n - (from - p->b) - (i + 1 < depth ? p->b_stride : 0);
+        pair *part = to;
+        for (int64_t j = 0; j < t->width; j += LINE) {
+            __builtin_prefetch(from + AHEAD * p->b_stride + j);
+            __builtin_prefetch(from + (AHEAD + 1) * p->b_stride + j);
+        }
+        for (int64_t j = 0; j < t->width; j += SLIVER, part += sliver) {
+            if (j + SLIVER > left) {
+                for (int64_t c = 0; c < SLIVER; c++) part[c] = j + c < left ? from[j + c] | (pair)then[j + c] << 16 : 0;
+                continue;
+            }
+            UNROLL for (int v = 0; v < SLIVER; v += LANES) * (pairs *)(part + v) =
+                widen(from + j + v) | widen(then + j + v) << 16;
+        }
+    }
+}
+
+/* The same of a transposed b; columns beyond the tile are zeros. */
+static void pack_transposed(const struct product *p, const struct tile *t, int64_t k, int64_t depth, pair *to) {
+    int64_t stride = p->b_stride, sliver = (depth + 1) / 2 * SLIVER;
+    for (int64_t j = 0; j < t->width; j += LANES) {
+        const uint16_t *from = b_at(p, k, t->column + j);
+        pair *part = to + j / SLIVER * sliver + j % SLIVER;
+        int64_t columns = smaller(LANES, t->width - j), i = 0;
+        for (; columns == LANES && i + 2 * LANES <= depth; i += 2 * LANES) {
+            pairs x[LANES];
+            UNROLL for (int l = 0; l < LANES; l++) x[l] = *(const pairs_at *)(from + l * stride + i);
+            transpose(x);
+            UNROLL for (int l = 0; l < LANES; l++, part += SLIVER) * (pairs *)part = x[l];
+        }
+        for (; i < depth; i += 2, part += SLIVER) {
+            for (int l = 0; l < LANES; l++) {
+                const uint16_t *x = from + l * stride + i;
+                part[l] = l < columns ? x[0] | (i + 1 < depth ? (pair)x[1] << 16 : 0) : 0;
+            }
+        }
+    }
+}
+
+/* Packs `rows` columns of a transposed a, from (k, row) on, into strips of [depth / 2][ROWS] pairs. */
+static void pack_strips(const struct product *p, int64_t row, int64_t k, int64_t rows, int64_t depth, pair *to) {
+    for (int64_t i = 0; i < depth; i += 2, to += ROWS) {
+        const uint16_t *from = a_at(p, row, k + i), *then = i + 1 < depth ? from + p->a_stride : zeros;
+        pair *strip = to;
+        int64_t r = 0;
+        for (; r + ROWS <= rows; r += ROWS, strip += STRIP) {
+            UNROLL for (int l = 0; l < ROWS; l++) strip[l] = from[r + l] | (pair)then[r + l] << 16;
+        }
+        for (; r < rows; r++) *strip++ = from[r] | (pair)then[r] << 16;
+    }
+}
+
+/* Sets what the piece requests. It is the call-th piece of the strips at `group`, in the block that begins at k. The
+ * first pieces of a block request the block of b that is packed next, perhaps that of the next tile; after them, and
+ * first in later groups, pieces request the next columns of a transposed a. Rows of a transposed b and of a plain a are
+ * long enough for the processor to read ahead by itself. */
+static void look_ahead(const struct product *p, const struct tile *t, const struct tile *next, int64_t k, int64_t group,
+                       int64_t call, struct piece *piece) {
+    int64_t lines = p->b_transposed ? 0 : (t->width + LINE - 1) / LINE, next_k = k + p->depth;
+    const struct tile *then = t;
+    if (next_k >= p->k) {
+        next_k = 0;
+        then = next;
+    }
+    piece->ahead = piece->row[0];
+    piece->ahead_step = 0;
+    if (group == 0 && call < lines) {
+        piece->ahead = b_at(p, next_k, then->column) + call * LINE;
+        piece->ahead_step = p->b_stride;
+        return;
+    }
+    if (group == 0) call -= lines;
+    if (!p->a_transposed || call >= GROUP / LINE) return;
+    group += GROUP;
+    piece->ahead = (group < t->height ? a_at(p, t->row + group, k) : a_at(p, then->row, next_k)) + call * LINE;
+    piece->ahead_step = p->a_stride;
+}
+
+/* Rows [group, group + GROUP) of the tile, or fewer, in the block that begins at k. sums: of the whole tile, in rows of
+ * TILE_WIDTH; for values only. */
+static void multiply_group(const struct product *p, const struct tile *t, const struct tile *next, int64_t k,
+                           int64_t group, const pair *slivers, float *sums) {
+    int64_t depth = smaller(p->depth, p->k - k), rows = smaller(GROUP, t->height - group), call = 0;
+    int last = p->values && k + depth == p->k;
+    pair strips[GROUP / ROWS * STRIP] __attribute__((aligned(64)));
+    if (p->a_transposed) pack_strips(p, t->row + group, k, rows, depth, strips);
+    for (int64_t row = 0; row < rows; row += ROWS) {
+        int64_t at = (t->row + group + row) * p->n + t->column;
+        struct piece piece = {
+            .depth = p->a_transposed ? (depth + 1) / 2 : depth / 2,
+            .odd = !p->a_transposed && depth % 2,
+            .stride = p->values ? TILE_WIDTH : p->n,
+            .value_stride = p->n,
+            .rows = (int)smaller(ROWS, rows - row),
+            .add = k > 0 || (p->add && !p->values),
+            .add_value = p->add,
+        };
+        for (int i = 0; i < ROWS; i++) {
+            int64_t r = smaller(i, piece.rows - 1);
+            piece.row[i] = p->a_transposed ? (const uint16_t *)(strips + row / ROWS * STRIP + r)
+                                           : a_at(p, t->row + group + row + r, k);
+        }
+        for (int64_t column = 0; column < t->width; column += SLIVER) {
+            piece.b = slivers + column * ((depth + 1) / 2);
+            piece.sum = p->values ? sums + (group + row) * TILE_WIDTH + column : p->reals + at + column;
+            piece.value = last ? p->values + at + column : NULL;
+            piece.columns = (int)smaller(SLIVER, t->width - column);
+            look_ahead(p, t, next, k, group, call++, &piece);
+            multiply_piece(&piece, p->a_transposed);
+        }
+    }
+}
+
+/* next: the tile that this thread is likely to take after it. */
+static void compute(const struct product *p, const struct tile *t, const struct tile *next) {
+    pair slivers[DEPTH / 2 * TILE_WIDTH] __attribute__((aligned(64)));
+    float sums[TILE_HEIGHT * TILE_WIDTH] __attribute__((aligned(64)));
+    for (int64_t k = 0; k < p->k; k += p->depth) {
+        int64_t depth = smaller(p->depth, p->k - k);
+        if (p->b_transposed)
+            pack_transposed(p, t, k, depth, slivers);
+        else
+            pack(p, t, k, depth, slivers);
+        for (int64_t group = 0; group < t->height; group += GROUP) multiply_group(p, t, next, k, group, slivers, sums);
+    }
+}
+
+static int64_t divide_up(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
+
+/* n / parts, at least, in whole steps. */
+static int64_t side(int64_t n, int64_t parts) { return divide_up(divide_up(n, parts), TILE_STEP) * TILE_STEP; }
+
+/* Sets the sides of tiles. Low ones pack b more often; narrow ones pack a transposed a more often, and cost little
+ * else. */
+static void cut(struct product *p) {
+    int64_t r = divide_up(p->m, TILE_HEIGHT), c = divide_up(p->n, TILE_WIDTH);
+    while (r * c < TILES || (r * c < 2 * TILES && r * c % 4 != 0)) {
+        int64_t height = p->m / r, width = p->n / c * (p->a_transposed ? 1 : 4);
+        if (height < 2 * TILE_MIN && width < 2 * TILE_MIN) break;
+        if (width >= height)
+            c *= 2;
+        else
+            r *= 2;
+    }
+    p->height = side(p->m, r);
+    p->width = side(p->n, c);
+    p->depth = side(p->k, divide_up(p->k, DEPTH));
+}
+
+static struct tile tile_at(const struct product *p, int64_t index) {
+    int64_t rows = divide_up(p->m, p->height), row = index % rows * p->height, column = index / rows * p->width;
+    return (struct tile){row, column, smaller(p->height, p->m - row), smaller(p->width, p->n - column)};
+}
+
+static void multiply_all(struct product p) {
+    p.a_stride = p.a_transposed ? p.m : p.k;
+    p.b_stride = p.b_transposed ? p.k : p.n;
+    cut(&p);
+    int64_t tiles = divide_up(p.m, p.height) * divide_up(p.n, p.width);
+#pragma omp parallel for schedule(dynamic) if (p.m * p.n * p.k >= ALONE)
+    for (int64_t i = 0; i < tiles; i++) {
+        struct tile tile = tile_at(&p, i), next = tile_at(&p, smaller(i + omp_get_num_threads(), tiles - 1));
+        compute(&p, &tile, &next);
+    }
+}
+
+void cpu_product_bf16(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const uint16_t *a,
+                      const uint16_t *b, int add, uint16_t *c) {
+    multiply_all((struct product){a_transposed, b_transposed, add, m, n, k, a, b, .values = c});
+}
+
+void cpu_product_bf16_f32(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const uint16_t *a,
+                          const uint16_t *b, int add, float *c) {
+    multiply_all((struct product){a_transposed, b_transposed, add, m, n, k, a, b, .reals = c});
 }

@@ -7,3 +7,7 @@ static const struct backend *const backends[] = {
 };
 
 const struct backend *backend_choose(int choice) { return backends[choice]; }
+
+enum ceiling ceiling_of_products(enum dtype type) {
+    return type == DTYPE_F64 ? CEILING_MATRIX_F64 : type == DTYPE_BF16 ? CEILING_MATRIX_BF16 : CEILING_MATRIX_F32;
+}

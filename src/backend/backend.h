@@ -12,7 +12,10 @@ struct exec; /* a plan loaded on one device; opaque */
 
 /* What a device is measured against: large matrix products, in FLOP/s, and copies of memory, in bytes read and written a
  * second. */
-enum ceiling { CEILING_MATRIX_F32, CEILING_MATRIX_F64, CEILING_COPY, CEILING_COUNT };
+enum ceiling { CEILING_MATRIX_F32, CEILING_MATRIX_F64, CEILING_MATRIX_BF16, CEILING_COPY, CEILING_COUNT };
+
+/* What products of values of this type are measured against. */
+enum ceiling ceiling_of_products(enum dtype type);
 
 enum copy_direction { COPY_TO_DEVICE, COPY_TO_HOST };
 

@@ -176,7 +176,7 @@ static void make_rows(const struct bench *b, struct lab *lab, double *row_s) {
     }
     lab->step_s = spread_of(b->round_s, rounds);
     lab->rounds = rounds;
-    lab->products = b->run.config->train.precision == PRECISION_FP64 ? CEILING_MATRIX_F64 : CEILING_MATRIX_F32;
+    lab->products = ceiling_of_products(b->run.plan->bufs[b->run.plan->flat_copy].type);
     qsort(lab->rows, (size_t)lab->count, sizeof *lab->rows, slower);
 }
 

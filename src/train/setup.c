@@ -121,7 +121,8 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
                                        t->config->data.prefetch)));
     TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
     TRY(comm_agree(comm, metrics_open(t)));
-    enum ceiling products = config->train.precision == PRECISION_FP64 ? CEILING_MATRIX_F64 : CEILING_MATRIX_F32;
+    const struct plan *plan = t->run.plan;
+    enum ceiling products = ceiling_of_products(plan->bufs[plan->flat_copy].type);
     t->peak_flops = t->run.backend->ceiling(products, 0) * comm->size;
     return 0;
 }

@@ -40,4 +40,5 @@ check untied --set model.tie=false --use-swiglu --use-rope --use-rmsnorm --n-kv-
 check naive --no-flash-attention
 check recomputed --use-gradient-checkpointing --set train.micro_batch=12
 check uncompiled --no-compile
+check half --use-amp
 check double --set train.precision=fp64
