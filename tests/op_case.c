@@ -156,7 +156,18 @@ static void copy(const struct trial *t, int buf, int64_t element, void *host, in
     must(backend_cpu.copy(t->exec, buf, element * size, host, elems * size, direction));
 }
 
-/* To nearest, ties to even: by the definition, not by the bits. */
+/* To nearest, ties to even: by the definition, not by the bits. Numbers here are far from the largest. */
+static uint16_t nearest_f16(double number) {
+    int exponent;
+    double size = fabs(number);
+    frexp(size, &exponent);
+    if (exponent < -13) exponent = -13; /* denormal */
+    int mantissa = (int)nearbyint(ldexp(size, 11 - exponent));
+    int bits =
+        mantissa < 1024 ? mantissa : ((exponent + 13) << 10) + mantissa; /* its first bit adds 1 to the exponent */
+    return (uint16_t)(bits | (number < 0 ? 0x8000 : 0));
+}
+
 static uint16_t nearest_bf16(double number) {
     int exponent;
     frexp(number, &exponent);
@@ -177,6 +188,8 @@ static void write_values(const struct trial *t, int buf, int64_t element, const 
             ((double *)raw)[i] = values[i];
         else if (type == DTYPE_BF16)
             ((uint16_t *)raw)[i] = nearest_bf16(values[i]);
+        else if (type == DTYPE_F16)
+            ((uint16_t *)raw)[i] = nearest_f16(values[i]);
         else
             ((int32_t *)raw)[i] = (int32_t)values[i];
     copy(t, buf, element, raw, elems, COPY_TO_DEVICE);
@@ -203,7 +216,7 @@ double *trial_values(const struct trial *t, int buf) {
     copy(t, buf, 0, values, elems, COPY_TO_HOST);
     /* Widened in place, from the last element to the first. */
     for (int64_t i = elems - 1; i >= 0; i--) {
-        if (type == DTYPE_F32 || type == DTYPE_BF16) {
+        if (type == DTYPE_F32 || type == DTYPE_BF16 || type == DTYPE_F16) {
             values[i] = dtype_read(type, values, i);
         } else if (type == DTYPE_I32) {
             int32_t value;

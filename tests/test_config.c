@@ -75,7 +75,8 @@ static void defaults_are_the_documented_ones(void **state) {
         "train: {steps: 2000, slots: 8, micro_batch: 3, micro_batches_per_slot: 1, seq_len: 0, lr: 1.0e-3,\n"
         "  min_lr_ratio: 0.1, schedule: cosine, warmup: 100, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1.0e-8,\n"
         "  clip: 1.0, loss_clamp: [0, 20], seed: 1337, precision: fp32, recompute: none, eval_every: 250,\n"
-        "  recompute_every: 2, recompute_budget_mb: 0, compile: true, stage: 1, init_from: '',\n"
+        "  loss_scaling: auto, loss_scale: 65536, loss_scale_window: 2000, recompute_every: 2, recompute_budget_mb: 0, "
+        "compile: true, stage: 1, init_from: '',\n"
         "  eval_batches: 20},\n"
         "dist: {zero: 0, reduce: tree, bucket_mb: 25, wire: fp32}, ckpt: {every: 500, keep: 3, last: true},\n"
         "guard: {max_skipped: 10}}\n";
@@ -218,7 +219,7 @@ static void values_of_the_wrong_kind(void **state) {
     refuse("model.tie", "1", "--set: model.tie: '1' is not true or false");
     refuse("model.norm", "batchnorm", "--set: model.norm: 'batchnorm' is not one of: layernorm, rmsnorm");
     refuse("train.schedule", "Cosine", "--set: train.schedule: 'Cosine' is not one of: cosine, linear, constant, wsd");
-    refuse("train.precision", "fp8", "--set: train.precision: 'fp8' is not one of: fp32, fp64, bf16");
+    refuse("train.precision", "fp8", "--set: train.precision: 'fp8' is not one of: fp32, fp64, bf16, fp16");
     refuse("name", "", "--set: name: must not be empty");
     refuse("model", "5", "--set: 'model' is a section: set its keys, such as 'model.mixer'");
     refuse("model.dropout", "0.1",
@@ -368,6 +369,9 @@ static void checks_across_keys(void **state) {
         {"train: {stage: 2}", "train.stage: 2 starts from weights: name a checkpoint or a run in train.init_from"},
         {"train: {init_from: runs/a}",
          "train.init_from: is given, but stage 1 starts from random weights; set train.stage: 2"},
+        {"train: {precision: fp16, loss_scaling: off}",
+         "train.loss_scaling: off, but gradients in fp16 vanish without it; set auto, or precision bf16"},
+        {"train: {loss_scale: 48}", "train.loss_scale: 48 is not a power of two"},
         {"train: {recompute: budget}",
          "train.recompute: budget needs train.recompute_budget_mb, the MiB that a rank may take"},
         {"model: {heads: 2, width: 7}", "model.heads: 2 does not divide model.width 7; 1 or 7 do"},

@@ -17,7 +17,8 @@ static const char others[] =
     "  lr: 6.0000000000000006e-4, min_lr_ratio: 0.333333333333333333, schedule: wsd, warmup: 2000,\n"
     "  weight_decay: 0.1, betas: [0.95, 0.99999999999999989], eps: 4.9406564584124654e-324,\n"
     "  clip: 1.7976931348623157e308, loss_clamp: off, seed: 4294967295, precision: fp64, recompute: block,\n"
-    "  recompute_every: 3, recompute_budget_mb: 0.1, compile: false, stage: 2, init_from: 'runs/a b', eval_every: "
+    "  loss_scaling: dynamic, loss_scale: 128, loss_scale_window: 10, recompute_every: 3, recompute_budget_mb: 0.1, "
+    "compile: false, stage: 2, init_from: 'runs/a b', eval_every: "
     "9007199254740991, eval_batches: 1},\n"
     "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, keep: 2147483647, last: false},\n"
     "guard: {max_skipped: 0}}\n";

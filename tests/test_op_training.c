@@ -398,23 +398,57 @@ static void test_decay(void **state) {
 }
 
 /* The copy of the parameters is what rounding to nearest makes of each, also after the update has written them. */
-static void test_cast(void **state) {
-    (void)state;
+static void check_cast(enum dtype type, int digits) {
     struct trial t;
-    trial_open(&t, &update, DTYPE_BF16);
+    trial_open(&t, &update, type);
     assert_int_not_equal(t.plan->flat_copy, t.plan->flat_params);
     for (int updated = 0; updated < 2; updated++) {
         double *params = trial_values(&t, t.plan->flat_params), *copy = trial_values(&t, t.plan->flat_copy);
         for (int64_t i = 0; i < t.plan->flat_elems; i++) {
             int exponent;
             frexp(params[i], &exponent);
-            double near = ldexp(nearbyint(ldexp(params[i], 8 - exponent)), exponent - 8);
+            if (type == DTYPE_F16 && exponent < -13) exponent = -13; /* denormal */
+            double near = ldexp(nearbyint(ldexp(params[i], digits - exponent)), exponent - digits);
             assert_same_bits(&copy[i], &near, 1);
         }
         free(params), free(copy);
         trial_run(&t, SEG_UPDATE);
     }
     trial_close(&t);
+}
+
+static void test_cast(void **state) {
+    (void)state;
+    check_cast(DTYPE_BF16, 8);
+    check_cast(DTYPE_F16, 11);
+}
+
+/* A power of two on the gradients, told as the loss scale, changes nothing but where a number would leave its range. */
+static void test_loss_scale(void **state) {
+    (void)state;
+    for (int k = 0; k < TYPES; k++) {
+        struct trial t;
+        struct step_block step, scaled;
+        trial_open(&t, &update, real_types[k]);
+        trial_run(&t, SEG_UPDATE);
+        trial_read_step(&t, &step);
+        struct flat want = read_flat(&t);
+        trial_fill(&t);
+        scale_grads(&t, 1024);
+        scaled = update.step;
+        scaled.loss_scale = 1024;
+        trial_write_step(&t, &scaled);
+        trial_run(&t, SEG_UPDATE);
+        trial_read_step(&t, &scaled);
+        struct flat got = read_flat(&t);
+        assert_same_bits(&scaled.grad_norm, &step.grad_norm, 1);
+        assert_true(scaled.clip_scale == step.clip_scale / 1024 && step.clip_scale < 1);
+        assert_same_bits(got.params, want.params, t.plan->flat_elems);
+        assert_same_bits(got.m, want.m, t.plan->flat_elems);
+        assert_same_bits(got.v, want.v, t.plan->flat_elems);
+        free_flat(&got), free_flat(&want);
+        trial_close(&t);
+    }
 }
 
 /* One value that is not finite, and the update writes nothing at all; without it the same update writes. */
@@ -462,7 +496,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loss),    cmocka_unit_test(test_tree), cmocka_unit_test(test_order_shows),
         cmocka_unit_test(test_program), cmocka_unit_test(test_norm), cmocka_unit_test(test_hundred_updates),
-        cmocka_unit_test(test_decay),   cmocka_unit_test(test_cast), cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_decay),   cmocka_unit_test(test_cast), cmocka_unit_test(test_loss_scale),
+        cmocka_unit_test(test_skip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "train/loss_scale.h"
 #include "train/train.h"
 
 #include <setjmp.h>
@@ -189,6 +190,32 @@ static void schedules_are_golden(void **state) {
     }
 }
 
+static void loss_scales_grow_and_fall(void **state) {
+    (void)state;
+    struct config_train t = {.precision = PRECISION_FP16, .loss_scale = 1024, .loss_scale_window = 3};
+    static const struct {
+        int skipped;
+        int64_t scale, steps; /* after it */
+    } golden[] = {{0, 1024, 1}, {0, 1024, 2}, {0, 2048, 0}, {1, 1024, 0}, {0, 1024, 1}, {1, 512, 0}, {1, 256, 0},
+                  {0, 256, 1},  {0, 256, 2},  {0, 512, 0},  {0, 512, 1},  {0, 512, 2},  {0, 1024, 0}};
+    struct loss_scale scale = loss_scale_start(&t);
+    assert_int_equal(scale.scale, 1024);
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
+        scale = loss_scale_next(scale, &t, golden[i].skipped);
+        assert_int_equal(scale.scale, golden[i].scale);
+        assert_int_equal(scale.steps, golden[i].steps);
+    }
+    scale = (struct loss_scale){.scale = 1};
+    assert_int_equal(loss_scale_next(scale, &t, 1).scale, 1);
+    scale = (struct loss_scale){.scale = LOSS_SCALE_MOST, .steps = 2};
+    assert_int_equal(loss_scale_next(scale, &t, 0).scale, LOSS_SCALE_MOST);
+    t.precision = PRECISION_FP32;
+    assert_int_equal(loss_scale_start(&t).scale, 0);
+    assert_int_equal(loss_scale_next(loss_scale_start(&t), &t, 1).scale, 0);
+    t.loss_scaling = LOSS_SCALING_DYNAMIC;
+    assert_int_equal(loss_scale_start(&t).scale, 1024);
+}
+
 static void metrics_are_cut_back(void **state) {
     (void)state;
     char path[256];
@@ -225,6 +252,7 @@ int main(void) {
     setenv("LOCKSTEP_POISON", "1", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules_are_golden),
+        cmocka_unit_test(loss_scales_grow_and_fall),
         cmocka_unit_test(metrics_are_cut_back),
         cmocka_unit_test(a_nan_gradient_skips_the_step),
         cmocka_unit_test(too_many_skips_stop_with_the_state_saved),

@@ -85,6 +85,6 @@ void K(record_loss)(const struct kernel_args *a) {
 
 void K(loss_seed)(const struct kernel_args *a) {
     double *dloss = a->out[0].data;
-    dloss[0] = a->step->grad_scale;
+    dloss[0] = a->step->grad_scale * (a->step->loss_scale > 0 ? a->step->loss_scale : 1);
     dloss[1] = 0;
 }

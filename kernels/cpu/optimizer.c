@@ -20,11 +20,12 @@ void K(clip)(const struct kernel_args *a) {
     int64_t chunks = elements(&a->in[0]), count = elements(&a->in[1]);
     double total = 0, max_norm = a->attr->max_norm;
     for (int64_t i = 0; i < chunks; i++) total += partial[i];
-    double norm = sqrt(total), ratio = max_norm / (norm + 1e-6);
+    double scale = a->step->loss_scale > 0 ? a->step->loss_scale : 1;
+    double norm = sqrt(total) / scale, ratio = max_norm / (norm + 1e-6);
     int finite = isfinite(norm);
     for (int64_t i = 0; i < count; i++) finite = finite && isfinite(slots[i]);
     a->step->grad_norm = norm;
-    a->step->clip_scale = max_norm > 0 && ratio < 1 ? ratio : 1;
+    a->step->clip_scale = (max_norm > 0 && ratio < 1 ? ratio : 1) / scale;
     a->step->skip = !finite;
 }
 

@@ -6,7 +6,14 @@
 
 /* c[m,n] = a b, or c + a b if `add`. a is [m,k], or [k,m] if a_transposed; b is [k,n], or [n,k] if b_transposed.
  * value_product() makes values, real_product() sums for gradients of parameters. */
-#ifdef KERNEL_BF16
+#if defined KERNEL_F16
+void cpu_product_f16(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const value *a,
+                     const value *b, int add, value *c);
+void cpu_product_f16_f32(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const value *a,
+                         const value *b, int add, real *c);
+#define value_product cpu_product_f16
+#define real_product  cpu_product_f16_f32
+#elif defined KERNEL_BF16
 #include "product_bf16.h"
 #define value_product cpu_product_bf16
 #define real_product  cpu_product_bf16_f32

@@ -1,8 +1,8 @@
 /* What the CPU kernels share: the types `value` and `real`, the names of the kernels, and a few loops over a row.
  *
  * Activations, their gradients and the parameters that ops read are stored as `value`. Sums, statistics, gradients of parameters and
- * everything between a load and a store are `real`. Files of kernels/cpu are compiled three times: as they are both are float; with
- * -DKERNEL_DOUBLE both are double, for tests; with -DKERNEL_BF16 values are bf16 and reals float. get() and put() convert; a value is
+ * everything between a load and a store are `real`. Files of kernels/cpu are compiled four times: as they are both are float; with
+ * -DKERNEL_DOUBLE both are double, for tests; with -DKERNEL_BF16 or -DKERNEL_F16 values are of that type and reals float. get() and put() convert; a value is
  * rounded once, when it is stored. op.def is the manual of each kernel.
  *
  * Bits never depend on the number of threads. Each sum is made by one thread, in an order that shapes alone fix. Loops
@@ -19,8 +19,10 @@
 #include <string.h>
 
 #include "base/kernel.h"
-#ifdef KERNEL_BF16
+#if defined KERNEL_BF16
 #include "bf16.h"
+#elif defined KERNEL_F16
+#include "f16.h"
 #endif
 
 #if defined KERNEL_DOUBLE
@@ -29,6 +31,12 @@ typedef double value;
 #define K(name)   cpu_##name##_f64
 #define real_gemm cblas_dgemm
 #define real_sqrt sqrt
+#elif defined KERNEL_F16
+typedef float real;
+typedef uint16_t value;
+#define K(name)   cpu_##name##_f16
+#define real_gemm cblas_sgemm
+#define real_sqrt sqrtf
 #elif defined KERNEL_BF16
 typedef float real;
 typedef uint16_t value;
@@ -43,7 +51,10 @@ typedef float value;
 #define real_sqrt sqrtf
 #endif
 
-#ifdef KERNEL_BF16
+#if defined KERNEL_F16
+static inline real get(value v) { return f16_to_float(v); }
+static inline value put(real r) { return float_to_f16(r); }
+#elif defined KERNEL_BF16
 static inline real get(value v) { return bf16_to_float(v); }
 static inline value put(real r) { return float_to_bf16(r); }
 #else

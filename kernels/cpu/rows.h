@@ -10,7 +10,7 @@ struct rows {
     int64_t stride;
 };
 
-#ifdef KERNEL_BF16
+#if defined KERNEL_BF16 || defined KERNEL_F16
 
 static inline struct rows rows_of(const value *from, int64_t rows, int64_t size, int64_t stride, real *scratch) {
     for (int64_t row = 0; row < rows; row++) {

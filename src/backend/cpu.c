@@ -14,10 +14,13 @@
 
 /* One row an op: its kernels by the type of its values. Ops of LANE_COMM have none. */
 #define COMPUTE(name)                                                                                                  \
-    { [DTYPE_F32] = cpu_##name##_f32, [DTYPE_F64] = cpu_##name##_f64, [DTYPE_BF16] = cpu_##name##_bf16 }
+    {                                                                                                                  \
+        [DTYPE_F32] = cpu_##name##_f32, [DTYPE_F64] = cpu_##name##_f64, [DTYPE_BF16] = cpu_##name##_bf16,              \
+        [DTYPE_F16] = cpu_##name##_f16                                                                                 \
+    }
 #define COMM(name)                                                                                                     \
     { NULL }
-#define DECLARE_COMPUTE(name) cpu_kernel cpu_##name##_f32, cpu_##name##_f64, cpu_##name##_bf16;
+#define DECLARE_COMPUTE(name) cpu_kernel cpu_##name##_f32, cpu_##name##_f64, cpu_##name##_bf16, cpu_##name##_f16;
 #define DECLARE_COMM(name)
 #define OP(name, outs, ins, reuse, lane) DECLARE_##lane(name)
 #include "plan/op.def"
@@ -70,11 +73,13 @@ static void set_view(const struct exec *exec, int buf, struct view *view) {
     memcpy(view->dim, exec->plan->bufs[buf].dim, sizeof view->dim);
 }
 
-/* The type of an op's values: bf16 where one of its operands is, else that of the parameters (losses are f64 in every plan). */
+/* The type of an op's values: that of half an operand where there is one, else that of the parameters (losses are f64 in every plan). */
 static enum dtype type_of_values(const struct plan *plan, const struct op *op) {
     for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
         int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
-        if (id != NONE && plan->bufs[id].type == DTYPE_BF16) return DTYPE_BF16;
+        if (id == NONE) continue;
+        enum dtype type = plan->bufs[id].type;
+        if (type == DTYPE_BF16 || type == DTYPE_F16) return type;
     }
     return plan->bufs[plan->flat_params].type;
 }

@@ -62,10 +62,11 @@ struct step_block {
     double grad_scale;    /* d(step loss)/d(micro-batch loss): the micro-batch's part of the step's targets */
     double weight;        /* grad_scale * slots * micro_batches_per_slot: 1 where all have the same number of targets */
     double lr;
+    double loss_scale; /* gradients are this much too large until their norm is taken; 0 stands for 1 */
     int64_t adam_step; /* updates done so far; the next one is adam_step + 1 */
 
     double grad_norm;  /* by clip: L2 norm of the step's gradient */
-    double clip_scale; /* by clip: what AdamW multiplies the gradient by */
+    double clip_scale; /* by clip: what AdamW multiplies the gradient by, the loss scale taken out */
     int32_t skip;      /* by clip: 1 when a loss or the norm is not finite; the update then writes nothing */
 };
 

@@ -26,11 +26,13 @@ struct ckpt_array {
 };
 
 struct ckpt_meta {
-    int64_t step;       /* the state is the one before this step */
-    int64_t adam_step;  /* updates done */
-    int64_t skipped;    /* steps skipped so far */
-    const char *config; /* the run's config as YAML */
-    const char *data;   /* what the run was trained on, a line a source; NULL: not told */
+    int64_t step;        /* the state is the one before this step */
+    int64_t adam_step;   /* updates done */
+    int64_t skipped;     /* steps skipped so far */
+    int64_t loss_scale;  /* 0: none; else a power of two, and */
+    int64_t scale_steps; /* the steps since it last changed */
+    const char *config;  /* the run's config as YAML */
+    const char *data;    /* what the run was trained on, a line a source; NULL: not told */
     /* All texts are owned by the struct after reading: ckpt_meta_free(). */
 };
 

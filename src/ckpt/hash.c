@@ -2,7 +2,7 @@
  *
  * XXH3-128 over, for each array in byte order of the names: the name and the type's name, each with its zero byte; the
  * number of dimensions and the dimensions, 64 bits each; the elements in row-major order. Then step, adam_step and
- * skipped, 64 bits each. All numbers are little-endian. */
+ * skipped and, where losses are scaled, the scale and its steps, 64 bits each. All numbers are little-endian. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +85,10 @@ static int hash_content(struct reader *reader, const struct manifest *manifest, 
     add_number(reader->state, manifest->meta.step);
     add_number(reader->state, manifest->meta.adam_step);
     add_number(reader->state, manifest->meta.skipped);
+    if (manifest->meta.loss_scale) {
+        add_number(reader->state, manifest->meta.loss_scale);
+        add_number(reader->state, manifest->meta.scale_steps);
+    }
     digest_hex(XXH3_128bits_digest(reader->state), hex);
     return 0;
 }

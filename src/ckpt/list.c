@@ -64,6 +64,8 @@ int ckpt_show(const char *path, FILE *out) {
     fprintf(out, "%s\n", path);
     fprintf(out, "  step       %" PRId64 "\n  adam_step  %" PRId64 "\n  skipped    %" PRId64 "\n", meta->step,
             meta->adam_step, meta->skipped);
+    if (meta->loss_scale)
+        fprintf(out, "  loss scale %" PRId64 " for %" PRId64 " steps\n", meta->loss_scale, meta->scale_steps);
     fprintf(out, "  ranks      %d\n  written    %s\n", manifest.ranks, manifest.written);
     fprintf(out, "  state      %s\n", manifest_check_sizes(path, &manifest) ? fail_message() : "whole");
     fprintf(out, "\n%d files\n", manifest.files);

@@ -60,6 +60,8 @@ static char *print_content(const struct manifest *manifest) {
              cJSON_AddNumberToObject(root, "step", (double)meta->step) &&
              cJSON_AddNumberToObject(root, "adam_step", (double)meta->adam_step) &&
              cJSON_AddNumberToObject(root, "skipped", (double)meta->skipped) &&
+             (!meta->loss_scale || (cJSON_AddNumberToObject(root, "loss_scale", (double)meta->loss_scale) &&
+                                    cJSON_AddNumberToObject(root, "scale_steps", (double)meta->scale_steps))) &&
              cJSON_AddNumberToObject(root, "ranks", manifest->ranks) &&
              cJSON_AddStringToObject(root, "written", manifest->written) &&
              add_files(cJSON_AddArrayToObject(root, "files"), manifest);
@@ -189,6 +191,10 @@ static const char *read_content(const cJSON *root, struct manifest *manifest) {
     if (!get_number(root, "step", EXACT_MAX, &meta->step)) return "step";
     if (!get_number(root, "adam_step", EXACT_MAX, &meta->adam_step)) return "adam_step";
     if (!get_number(root, "skipped", EXACT_MAX, &meta->skipped)) return "skipped";
+    if (cJSON_GetObjectItemCaseSensitive(root, "loss_scale")) { /* only where losses are scaled */
+        if (!get_number(root, "loss_scale", EXACT_MAX, &meta->loss_scale)) return "loss_scale";
+        if (!get_number(root, "scale_steps", EXACT_MAX, &meta->scale_steps)) return "scale_steps";
+    }
     if (!get_number(root, "ranks", RANKS_MAX, &ranks) || ranks < 1) return "ranks";
     manifest->ranks = (int)ranks;
     if (!copy_text(root, "written", manifest->written, sizeof manifest->written)) return "written";

@@ -28,6 +28,7 @@ static hid_t element_type(enum dtype type) {
         return H5T_STD_I32LE;
     case DTYPE_U8:
         return H5T_STD_U8LE;
+    case DTYPE_F16:
     case DTYPE_BF16: /* HDF5 1.10 has no such type, and nothing that is saved is bf16: parameters and moments are kept in f32 */
     case DTYPE_COUNT:
         break;

@@ -94,6 +94,15 @@ static int check_stage(const struct config_train *train) {
     return 0;
 }
 
+static int check_loss_scale(const struct config_train *train) {
+    if (train->loss_scale & (train->loss_scale - 1))
+        return fail(STATUS_USAGE, "train.loss_scale: %" PRId64 " is not a power of two", train->loss_scale);
+    if (train->precision == PRECISION_FP16 && train->loss_scaling == LOSS_SCALING_OFF)
+        return fail(STATUS_USAGE,
+                    "train.loss_scaling: off, but gradients in fp16 vanish without it; set auto, or precision bf16");
+    return 0;
+}
+
 static int check_recompute(const struct config_train *train) {
     if (train->recompute != RECOMPUTE_BUDGET || train->recompute_budget_mb > 0) return 0;
     return fail(STATUS_USAGE, "train.recompute: budget needs train.recompute_budget_mb, the MiB that a rank may take");
@@ -125,6 +134,7 @@ int config_check(struct config *config) {
                     config->data.val, config->data.val);
     TRY(check_stage(train));
     TRY(check_recompute(train));
+    TRY(check_loss_scale(train));
     return check_tokens(train);
 }
 

@@ -20,7 +20,8 @@ enum rope_layout { ROPE_HALVES, ROPE_PAIRS };
 enum attention_choice { ATTENTION_FLASH, ATTENTION_NAIVE };
 enum documents_choice { DOCUMENTS_JOINED, DOCUMENTS_APART, DOCUMENTS_PACKED };
 enum schedule_choice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD };
-enum precision_choice { PRECISION_FP32, PRECISION_FP64, PRECISION_BF16 };
+enum precision_choice { PRECISION_FP32, PRECISION_FP64, PRECISION_BF16, PRECISION_FP16 };
+enum loss_scaling_choice { LOSS_SCALING_AUTO, LOSS_SCALING_DYNAMIC, LOSS_SCALING_OFF };
 enum recompute_choice { RECOMPUTE_NONE, RECOMPUTE_BLOCK, RECOMPUTE_EVERY, RECOMPUTE_SELECTIVE, RECOMPUTE_BUDGET };
 enum reduce_choice { REDUCE_TREE };
 enum wire_choice { WIRE_FP32 };
@@ -53,6 +54,8 @@ struct config {
         int64_t seed;
         int precision, recompute, compile;
         int64_t recompute_every;
+        int loss_scaling;
+        int64_t loss_scale, loss_scale_window;
         double recompute_budget_mb;
         int64_t stage;
         char init_from[CONFIG_TEXT]; /* stage 2: a checkpoint's or a run's folder */

@@ -24,7 +24,9 @@ static const char *const schedule_names[] = {[SCHEDULE_COSINE] = "cosine",
                                              [SCHEDULE_WSD] = "wsd",
                                              NULL};
 static const char *const precision_names[] = {
-    [PRECISION_FP32] = "fp32", [PRECISION_FP64] = "fp64", [PRECISION_BF16] = "bf16", NULL};
+    [PRECISION_FP32] = "fp32", [PRECISION_FP64] = "fp64", [PRECISION_BF16] = "bf16", [PRECISION_FP16] = "fp16", NULL};
+static const char *const loss_scaling_names[] = {
+    [LOSS_SCALING_AUTO] = "auto", [LOSS_SCALING_DYNAMIC] = "dynamic", [LOSS_SCALING_OFF] = "off", NULL};
 static const char *const recompute_names[] = {
     [RECOMPUTE_NONE] = "none",           [RECOMPUTE_BLOCK] = "block",   [RECOMPUTE_EVERY] = "every",
     [RECOMPUTE_SELECTIVE] = "selective", [RECOMPUTE_BUDGET] = "budget", NULL};
@@ -140,8 +142,14 @@ static const struct schema_key keys[] = {
     {"train.seed", VALUE_WHOLE, AT(train.seed), "1337", CLASS_TRAINING, "of everything random", .low = 0,
      .high = 4294967295.0},
     {"train.precision", VALUE_NAME, AT(train.precision), "fp32", CLASS_TRAINING,
-     "type of activations and products; bf16 keeps parameters, gradients and moments in fp32",
+     "type of activations and products; bf16 and fp16 keep parameters, gradients and moments in fp32",
      .names = precision_names},
+    {"train.loss_scaling", VALUE_NAME, AT(train.loss_scaling), "auto", CLASS_TRAINING,
+     "gradients times a power of two that follows their size; auto: with fp16", .names = loss_scaling_names},
+    {"train.loss_scale", VALUE_WHOLE, AT(train.loss_scale), "65536", CLASS_TRAINING, "its first value, a power of two",
+     .low = 1, .high = 16777216},
+    {"train.loss_scale_window", VALUE_WHOLE, AT(train.loss_scale_window), "2000", CLASS_TRAINING,
+     "steps after which it is doubled", .low = 1, .high = SCHEMA_WHOLE_MAX},
     /* These change memory and time, never a bit. */
     {"train.recompute", VALUE_NAME, AT(train.recompute), "none", CLASS_RUN,
      "what the backward pass computes again to save memory: all inside a block, or inside every few blocks; norms, "

@@ -127,8 +127,10 @@ static int build(struct builder *b, int (*forward)(struct builder *builder)) {
 }
 
 static enum dtype value_type(int precision) {
-    static const enum dtype types[] = {
-        [PRECISION_FP32] = DTYPE_F32, [PRECISION_FP64] = DTYPE_F64, [PRECISION_BF16] = DTYPE_BF16};
+    static const enum dtype types[] = {[PRECISION_FP32] = DTYPE_F32,
+                                       [PRECISION_FP64] = DTYPE_F64,
+                                       [PRECISION_BF16] = DTYPE_BF16,
+                                       [PRECISION_FP16] = DTYPE_F16};
     return types[precision];
 }
 

@@ -25,6 +25,7 @@ static int count_step(struct trainer *t, const struct step_report *report) {
     t->step++;
     t->adam_step += !report->skipped;
     t->skipped += report->skipped;
+    t->scale = loss_scale_next(t->scale, &t->config->train, report->skipped && t->targets);
     t->skipped_in_a_row = report->skipped ? t->skipped_in_a_row + 1 : 0;
     if (t->skipped_in_a_row <= t->config->guard.max_skipped) return 0;
     TRY(trainer_save(t));

@@ -112,6 +112,7 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     t->comm = comm;
     t->options = options;
     t->saved_step = t->lock = -1;
+    t->scale = loss_scale_start(&config->train);
     TRY(comm_agree(comm, open_data(t)));
     TRY(comm_agree(comm, open_run(t)));
     if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */

@@ -35,7 +35,13 @@ int trainer_save(struct trainer *t) {
     fclose(text);
     const struct ckpt_array *arrays;
     int count;
-    struct ckpt_meta meta = {t->step, t->adam_step, t->skipped, yaml, t->data_text};
+    struct ckpt_meta meta = {.step = t->step,
+                             .adam_step = t->adam_step,
+                             .skipped = t->skipped,
+                             .loss_scale = t->scale.scale,
+                             .scale_steps = t->scale.steps,
+                             .config = yaml,
+                             .data = t->data_text};
     struct ckpt_group group = {t->comm->rank, t->comm->size, t->comm, agree, gather};
     snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
     int status = run_shard(&t->run, &arrays, &count);
@@ -118,6 +124,7 @@ static int load(struct trainer *t, const char *path) {
     t->step = meta.step;
     t->adam_step = meta.adam_step;
     t->skipped = meta.skipped;
+    if (meta.loss_scale && t->scale.scale) t->scale = (struct loss_scale){meta.loss_scale, meta.scale_steps};
     t->saved_step = meta.step;
     ckpt_meta_free(&meta);
     return run_load(&t->run, path);

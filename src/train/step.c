@@ -50,6 +50,7 @@ int trainer_step(struct trainer *t, struct step_report *report) {
     run->block.step = (uint32_t)t->step;
     run->block.adam_step = t->adam_step;
     run->block.lr = train_learning_rate(&t->config->train, t->step);
+    run->block.loss_scale = (double)t->scale.scale;
     for (int slot = plan->slot_lo; slot < plan->slot_hi; slot++) TRY(run_slot(t, slot));
     TRY(run->backend->run(run->exec, SEG_UPDATE));
     TRY(run->backend->wait(run->exec, 0));

@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "data/prefetch.h"
 #include "run/run.h"
+#include "train/loss_scale.h"
 #include "train/train.h"
 
 /* What one step reports. */
@@ -36,6 +37,7 @@ struct trainer {
 
     int64_t targets; /* of the step at hand, on all ranks */
     int64_t step, adam_step, skipped, skipped_in_a_row;
+    struct loss_scale scale;
     int64_t saved_step; /* the last checkpoint's; -1: none */
     double peak_flops;  /* of all ranks together */
     double started;     /* monotonic seconds when the loop began, */

@@ -57,3 +57,32 @@ expect 0 "$LOCKSTEP" train run.yaml --run gpt2 --use-amp --no-rope --no-rmsnorm 
 expect 0 ranks 2 "$LOCKSTEP" train run.yaml --run gpt2-2 --use-amp --no-rope --no-rmsnorm --no-swiglu --no-flash-attention \
     --set model.vocab_multiple=96 --set model.tie=false --set model.logit_softcap=20
 same_run runs/gpt2 runs/gpt2-2 without_ranks
+
+say "a loss scale is a power of two, and in fp32 changes no bit; it grows after its window"
+expect 0 "$LOCKSTEP" train run.yaml --run scaled --set train.loss_scaling=dynamic --set train.loss_scale=64 --set train.loss_scale_window=5
+unscaled() { without_ranks "$1" | sed -E 's/, "loss_scale": [0-9]+//'; }
+[[ $(unscaled runs/scaled/metrics.jsonl) == "$(unscaled runs/full/metrics.jsonl)" ]] || die "the loss scale changes bits of fp32"
+scales() { sed -nE 's/.*"loss_scale": ([0-9]+).*/\1/p' "runs/$1/metrics.jsonl" | uniq | paste -sd ' '; }
+same "scales" "64 128 256" "$(scales scaled)"
+
+say "fp16: bits on several ranks; a scale that is too large falls, skips are counted and told, training goes on"
+fp16=(--set train.precision=fp16)
+expect 0 "$LOCKSTEP" train run.yaml --run fp16 "${fp16[@]}"
+expect 0 ranks 3 "$LOCKSTEP" train run.yaml --run fp16-3 "${fp16[@]}"
+same_run runs/fp16 runs/fp16-3 without_ranks
+half=$(loss fp16)
+awk "BEGIN { d = ($full - $half) / $full; exit !(d < 0.005 && d > -0.005) }" || die "fp32 ends at $full, fp16 at $half"
+expect 0 "$LOCKSTEP" train run.yaml --run large "${fp16[@]}" --set train.loss_scale=16777216 --set train.steps=24
+tells 'is skipped: its loss or gradient is not finite, so the loss scale is halved' "the skipped step"
+awk -v first="$(scales large | cut -d ' ' -f 1)" -v last="$(scales large | awk '{ print $NF }')" 'BEGIN { exit !(last < first) }' ||
+    die "the scales are $(scales large)"
+grep -q '"skipped": false' runs/large/metrics.jsonl || die "no step was done"
+awk "BEGIN { exit !($(loss large) < 4.5) }" || die "it learned nothing: $(loss large)"
+
+say "the scale is a part of the state: a resumed run goes on with it"
+cp -r runs/large runs/resumed && rm -r runs/resumed/ckpt/step-000000{18,24}
+expect 0 "$LOCKSTEP" train --resume runs/resumed
+same_run runs/large runs/resumed
+expect 0 "$LOCKSTEP" ckpt show runs/large
+prints '^  loss scale [0-9]+ for [0-9]+ steps$' "the scale"
+refuses 2 'gradients in fp16 vanish without it' "$LOCKSTEP" train run.yaml --run none "${fp16[@]}" --set train.loss_scaling=off
