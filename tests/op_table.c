@@ -160,6 +160,20 @@ static int cross_entropy(const struct op_case *row, struct builder *b, int *y) {
     return 0;
 }
 
+/* The last matrix and the loss in chunks of rows, capped where the row has a `clip`. */
+static int head_loss(const struct op_case *row, struct builder *b, int *y) {
+    struct op op = builder_op(b, OP_head_loss);
+    TRY(input(row, b, &op.in[0]));
+    TRY(builder_param(b, "w", row->vocab + row->padding, row->width, 0, 0, &op.in[1]));
+    op.in[2] = b->plan->targets;
+    op.attr.vocab = row->vocab;
+    op.attr.cap = row->clip;
+    op.attr.chunk_rows = row->out;
+    TRY(emit_op(b, &op, "loss", 7));
+    *y = op.out[0];
+    return 0;
+}
+
 /* Cross-entropy, clamp and record. */
 static int head(const struct op_case *row, struct builder *b, int *y) {
     int logits;
@@ -340,6 +354,11 @@ const struct op_case op_table[] = {
      .range = 4},
     {"xent, odd", cross_entropy, NULL, PRECISION | THREADS, 3, 67, 131, .vocab = 1277, .range = 4},
     {"xent, large", cross_entropy, NULL, PRECISION | THREADS, 3, 64, 128, .vocab = 256, .range = 4},
+    {"head_loss", head_loss, NULL, ALL, 2, 3, 5, .vocab = 7, .out = 4, .range = 2},
+    {"head_loss, capped", head_loss, NULL, ALL, 2, 3, 5, .vocab = 7, .padding = 2, .out = 2, .range = 1, .clip = 1.5},
+    {"head_loss, one chunk", head_loss, NULL, ALL, 2, 3, 5, .vocab = 7, .out = 64, .range = 2},
+    {"head_loss, odd", head_loss, NULL, PRECISION | THREADS, 3, 67, 131, .vocab = 277, .padding = 3, .out = 64,
+     .range = 0.5, .clip = 30},
     {"clamp, inside", head, NULL, ALL, 2, 3, 5, .vocab = 7, .range = 4, .step = {.slot = 3}},
     {"clamp, above", head, NULL, ALL, 2, 3, 5, .vocab = 7, .low = 0.25, .high = 0.5},
     {"clamp, below", head, NULL, ALL, 2, 3, 5, .vocab = 7, .low = 30, .high = 40},

@@ -20,7 +20,8 @@ static const char others[] =
     "  loss_scaling: dynamic, loss_scale: 128, loss_scale_window: 10, recompute_every: 3, recompute_budget_mb: 0.1, "
     "compile: false, stage: 2, init_from: 'runs/a b', eval_every: "
     "9007199254740991, eval_batches: 1},\n"
-    "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, keep: 2147483647, last: false},\n"
+    "fuse: {head: true}, dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, keep: 2147483647, "
+    "last: false},\n"
     "guard: {max_skipped: 0}}\n";
 
 static void copy_field(const struct schema_key *key, struct config *to, const struct config *from) {

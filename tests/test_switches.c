@@ -106,12 +106,12 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 /* How the same model is computed. */
 static const struct way {
     const char *name;
-    int attention, recompute;
+    int attention, recompute, head;
 } ways[] = {
-    {"flash attention", ATTENTION_FLASH, RECOMPUTE_NONE},
-    {"naive attention", ATTENTION_NAIVE, RECOMPUTE_NONE},
-    {"blocks recomputed", ATTENTION_FLASH, RECOMPUTE_BLOCK},
-    {"naive attention recomputed", ATTENTION_NAIVE, RECOMPUTE_SELECTIVE},
+    {"flash attention", ATTENTION_FLASH, RECOMPUTE_NONE, 0},
+    {"naive attention", ATTENTION_NAIVE, RECOMPUTE_NONE, 0},
+    {"blocks recomputed, head in chunks", ATTENTION_FLASH, RECOMPUTE_BLOCK, 1},
+    {"naive attention recomputed", ATTENTION_NAIVE, RECOMPUTE_SELECTIVE, 0},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -223,6 +223,7 @@ static void open_pair(struct pair *p, const struct variant *variant, const struc
     set_model(&p->config.model, &shape, variant->vocab_multiple);
     p->config.model.attention = way->attention;
     p->config.train.recompute = way->recompute;
+    p->config.fuse.head = way->head;
     p->config.data.documents = variant->documents ? DOCUMENTS_APART : DOCUMENTS_JOINED;
     p->config.train.slots = variant->slots ? variant->slots : 1;
     p->config.train.micro_batch = BATCH;

@@ -2,20 +2,6 @@
  * are double in both builds. */
 #include "real.h"
 
-/* log(sum of e^row), shifted by the largest element so that nothing overflows. NaN in, NaN out. */
-static real log_sum_exp(const value *row, int64_t n) {
-    real top = row_max(row, n);
-    double total = 0;
-    for (int64_t begin = 0; begin < n; begin += ROW_PART) {
-        int64_t end = smaller(begin + ROW_PART, n);
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; i++) sum += real_exp(get(row[i]) - top);
-        total += (double)sum;
-    }
-    return (real)((double)top + log(total));
-}
-
 void K(xent)(const struct kernel_args *a) {
     const value *logits = a->in[0].data;
     const int32_t *targets = a->in[1].data;

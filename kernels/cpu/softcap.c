@@ -1,18 +1,5 @@
 /* The soft cap of logits, c tanh(x / c) (Bello et al. 2016, section 5.1). */
-#include "real.h"
-
-/* tanh, to a few ulp: near 0, where 1 - 2 / (1 + e^2u) would cancel, its Taylor series. */
-#ifdef KERNEL_DOUBLE
-static inline double real_tanh(double u) { return tanh(u); }
-#else
-static inline float real_tanh(float u) {
-    float square = u * u;
-    float near =
-        u + u * square * (-1 / 3.0f + square * (2 / 15.0f + square * (-17 / 315.0f + square * (62 / 2835.0f))));
-    float far = 1 - 2 / (1 + real_exp(2 * u));
-    return square < 0.0625f ? near : far;
-}
-#endif
+#include "softcap.h"
 
 void K(softcap)(const struct kernel_args *a) {
     const value *x = a->in[0].data;

@@ -35,6 +35,7 @@ struct op_attr {
     int64_t turning;            /* RoPE: channels of a head that turn */
     int pairs, inverse;         /* RoPE: channels 2i and 2i + 1 turn together, not i and i + turning / 2; turns back */
     int64_t vocab, positions;   /* rows of the embedding tables; xent: logits of a row that count */
+    int64_t chunk_rows;         /* head_loss: rows whose logits exist at once */
     int64_t begin, end;         /* a range of the flat parameter space, in elements */
     int64_t decay_end;          /* AdamW: weight decay applies to flat elements below it */
     int64_t micro_batches;      /* micro-batches whose losses make one slot's mean */

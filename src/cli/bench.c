@@ -90,6 +90,7 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
     modern.model.qk_norm = 1;
     modern.model.logit_softcap = 30;
     naive.model.attention = ATTENTION_NAIVE;
+    naive.fuse.head = 1;
     TRY(config_check(&modern));
     const struct lab_request wanted[LABS] = {
         {.name = "training, 64 tokens a sequence", .config = &shorter, .ranks = 2},
@@ -97,7 +98,7 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
         {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm and soft-capped logits",
          .config = &modern,
          .ranks = 2},
-        {.name = "the same as GPT-2 with naive attention", .config = &naive, .ranks = 2},
+        {.name = "GPT-2 again, with naive attention and the head in chunks", .config = &naive, .ranks = 2},
         {.name = "generation: a prompt and the last token of the context",
          .config = &request->config,
          .ranks = 1,

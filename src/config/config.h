@@ -61,6 +61,9 @@ struct config {
         char init_from[CONFIG_TEXT]; /* stage 2: a checkpoint's or a run's folder */
         int64_t eval_every, eval_batches;
     } train;
+    struct config_fuse {
+        int head;
+    } fuse;
     struct config_dist {
         int64_t zero;
         int reduce;

@@ -175,6 +175,10 @@ static const struct schema_key keys[] = {
     {"train.eval_batches", VALUE_WHOLE, AT(train.eval_batches), "20", CLASS_RUN,
      "micro-batches of an evaluation; 0: all that the text gives", .low = 0, .high = SCHEMA_WHOLE_MAX},
 
+    {"fuse.head", VALUE_BOOLEAN, AT(fuse.head), "false", CLASS_TRAINING,
+     "the last matrix and the loss are one op, which holds the logits of an eighth of the rows at a time",
+     .names = boolean_names},
+
     {"dist.zero", VALUE_WHOLE, AT(dist.zero), "0", CLASS_RUN, "ZeRO stage: what ranks shard (0: nothing)", .low = 0,
      .high = 0},
     {"dist.reduce", VALUE_NAME, AT(dist.reduce), "tree", CLASS_TRAINING, "how gradients are added over ranks",

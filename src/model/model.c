@@ -57,6 +57,9 @@ static int head(struct builder *b, int x, int wte) {
     if (generate) TRY(emit_take_row(b, "last", x, &x));
     if (model->norm_place == NORM_PRE) TRY(norm(b, "ln_f", x, &x));
     if (!model->tie) TRY(token_table(b, "head.w", &w));
+    int chunks = builder_training(b) || (!generate && !b->plan->request.keep_logits);
+    if (b->config->fuse.head && chunks)
+        return emit_head_loss(b, x, w, model->logit_softcap); /* nobody reads the logits */
     TRY(emit_linear(b, "logits", x, w, NONE, &logits));
     if (model->logit_softcap > 0) TRY(emit_softcap(b, "logits.capped", logits, model->logit_softcap, &logits));
     return emit_head(b, logits);

@@ -71,11 +71,9 @@ int plan_shape(const struct plan *plan, const struct op *op, unsigned wanted, st
 }
 
 int emit_op(struct builder *b, struct op *op, const char *name, unsigned create) {
-    static const char *const suffix[OP_COUNT][MAX_OUT] = {[OP_layernorm] = {"", ".mean", ".rstd"},
-                                                          [OP_rmsnorm] = {"", ".rstd"},
-                                                          [OP_qk_norm] = {"", ".rstd"},
-                                                          [OP_attention] = {"", ".lse"},
-                                                          [OP_xent] = {"", ".lse"}};
+    static const char *const suffix[OP_COUNT][MAX_OUT] = {
+        [OP_layernorm] = {"", ".mean", ".rstd"}, [OP_rmsnorm] = {"", ".rstd"}, [OP_qk_norm] = {"", ".rstd"},
+        [OP_attention] = {"", ".lse"},           [OP_xent] = {"", ".lse"},     [OP_head_loss] = {"", ".lse", ".chunk"}};
     struct buf outs[MAX_OUT];
     TRY(plan_shape(b->plan, op, create, outs));
     for (int i = 0; i < op_info[op->kind].outs; i++)
@@ -316,6 +314,16 @@ static int emit_training_loss(struct builder *b, int loss) {
     return 0;
 }
 
+/* Appends an op whose first output is the loss, and what follows a loss. */
+static int emit_loss(struct builder *b, struct op *op, unsigned create) {
+    int training = builder_training(b);
+    TRY(emit_op(b, op, training ? "loss" : "eval.loss", create));
+    if (training) return emit_training_loss(b, op->out[0]);
+    b->plan->eval_loss = op->out[0];
+    b->plan->bufs[op->out[0]].kind = BUF_RESULT;
+    return 0;
+}
+
 int emit_head(struct builder *b, int logits) {
     struct plan *plan = b->plan;
     builder_block(b, NONE);
@@ -332,10 +340,19 @@ int emit_head(struct builder *b, int logits) {
     op.in[0] = logits;
     op.in[1] = plan->targets;
     op.attr.vocab = b->config->model.vocab;
-    int training = builder_training(b);
-    TRY(emit_op(b, &op, training ? "loss" : "eval.loss", 3));
-    if (training) return emit_training_loss(b, op.out[0]);
-    plan->eval_loss = op.out[0];
-    plan->bufs[op.out[0]].kind = BUF_RESULT;
-    return 0;
+    return emit_loss(b, &op, 3);
+}
+
+int emit_head_loss(struct builder *b, int x, int w, double cap) {
+    enum { PARTS = 8, FEWEST_ROWS = 256, STEP = 64 };
+    builder_block(b, NONE);
+    struct op op = builder_op(b, OP_head_loss);
+    int64_t part = (b->plan->bufs[x].dim[0] / PARTS + STEP - 1) / STEP * STEP;
+    op.in[0] = x;
+    op.in[1] = w;
+    op.in[2] = b->plan->targets;
+    op.attr.vocab = b->config->model.vocab;
+    op.attr.cap = cap;
+    op.attr.chunk_rows = part > FEWEST_ROWS ? part : FEWEST_ROWS;
+    return emit_loss(b, &op, 7);
 }

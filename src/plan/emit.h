@@ -60,6 +60,10 @@ int emit_attention(struct builder *b, const char *name, int qkv, int layer, doub
 int emit_add(struct builder *b, const char *name, int a, int c, int *y);
 int emit_take_row(struct builder *b, const char *name, int x, int *y);
 
+/* emit_linear(), emit_softcap() where `cap` is positive, and emit_head() in one op that holds the logits of some rows at a time: of an
+ * eighth of them, but no fewer than 256. Not in generation. */
+int emit_head_loss(struct builder *b, int x, int w, double cap);
+
 /* Ends a forward: in training cross-entropy, clamp and the slot's loss; in evaluation the loss alone; in generation the
  * logits are the result. `logits` has a row for each token, or one row in generation. */
 int emit_head(struct builder *b, int logits);

@@ -62,6 +62,11 @@ static void append_attr(struct text *text, const struct op *op, const char *comm
     case OP_softcap_grad:
         append(text, "%scap=%g", comma, a->cap);
         break;
+    case OP_head_loss:
+    case OP_head_loss_grad:
+        append(text, "%s%lld rows at a time", comma, (long long)a->chunk_rows);
+        if (a->cap > 0) append(text, ", cap=%g", a->cap);
+        break;
     case OP_clamp:
     case OP_clamp_grad:
         append(text, "%s[%g, %g]", comma, a->low, a->high);
