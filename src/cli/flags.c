@@ -54,7 +54,7 @@ void cli_print_flags(FILE *out) {
             snprintf(text, sizeof text, "--use-%s, --no-%s", flag->name, flag->name);
         else
             snprintf(text, sizeof text, "--%s N", flag->name);
-        fprintf(out, "  %-54s %s%s%s%s%s\n", text, flag->key, flag->on ? ": " : "", flag->on ? flag->on : "",
+        fprintf(out, "  %-58s %s%s%s%s%s\n", text, flag->key, flag->on ? ": " : "", flag->on ? flag->on : "",
                 flag->on ? ", " : "", flag->on ? flag->off : "");
     }
 }
