@@ -150,6 +150,20 @@ static int add_two(const struct op_case *row, struct builder *b, int *y) {
     return emit_add(b, "y", x, z, y);
 }
 
+/* A sum and its norm in one op, whose outputs are all read. */
+static int add_norm(const struct op_case *row, struct builder *b, int *y) {
+    struct op op = builder_op(b, row->modern ? OP_add_rmsnorm : OP_add_layernorm);
+    *y = NONE;
+    TRY(input(row, b, &op.in[0]));
+    TRY(case_input(b, "z", row->batch * row->time, row->width, &op.in[1]));
+    TRY(builder_param(b, "w", row->width, 0, 0, 0, &op.in[2]));
+    if (row->bias) TRY(builder_param(b, "b", row->width, 0, 0, 0, &op.in[3]));
+    op.attr.eps = 1e-5;
+    TRY(emit_op(b, &op, "sum", row->modern ? 7 : 15));
+    for (int k = 0; k < (row->modern ? 3 : 4); k++) case_result(b, op.out[k]);
+    return 0;
+}
+
 static int cross_entropy(const struct op_case *row, struct builder *b, int *y) {
     struct op op = builder_op(b, OP_xent);
     TRY(case_input(b, "logits", row->batch * row->time, row->vocab + row->padding, &op.in[0]));
@@ -348,6 +362,10 @@ const struct op_case op_table[] = {
     {"add, odd", add_two, NULL, PRECISION | THREADS, 3, 67, 131, .range = 2},
     {"take_row, odd", take_row, NULL, PRECISION | THREADS, 3, 67, 131, .step = {.row = 66}},
     {"loss_seed", loss_seed, NULL, PRECISION | THREADS, 2, 3, 5, .step = {.grad_scale = 0.125}},
+    {"add_layernorm", add_norm, NULL, PRECISION | THREADS, 2, 3, 5, .bias = 1},
+    {"add_layernorm, odd", add_norm, NULL, PRECISION | THREADS, 3, 67, 131, .range = 2},
+    {"add_rmsnorm", add_norm, NULL, PRECISION | THREADS, 2, 3, 5, .modern = 1},
+    {"add_rmsnorm, odd", add_norm, NULL, PRECISION | THREADS, 3, 67, 131, .modern = 1},
     {"xent", cross_entropy, NULL, ALL, 2, 3, 5, .vocab = 7, .range = 4},
     {"xent, padded", cross_entropy, NULL, ALL, 2, 3, 5, .vocab = 7, .padding = 4, .range = 4},
     {"xent, odd, padded", cross_entropy, NULL, PRECISION | THREADS, 3, 67, 131, .vocab = 1277, .padding = 3,

@@ -26,27 +26,42 @@ static double row_square_distance(const value *x, int64_t n, real center) {
     return total;
 }
 
+static void norm_row(const value *x, const value *w, const value *b, int64_t width, double eps, value *y, real *mean,
+                     real *rstd) {
+    real center = (real)(row_sum(x, width) / (double)width);
+    double variance = row_square_distance(x, width, center) / (double)width;
+    real scale = (real)(1 / sqrt(variance + eps));
+    if (b) {
+#pragma omp simd
+        for (int64_t c = 0; c < width; c++) y[c] = put((get(x[c]) - center) * scale * get(w[c]) + get(b[c]));
+    } else {
+#pragma omp simd
+        for (int64_t c = 0; c < width; c++) y[c] = put((get(x[c]) - center) * scale * get(w[c]));
+    }
+    *mean = center;
+    *rstd = scale;
+}
+
 void K(layernorm)(const struct kernel_args *a) {
     const value *x = a->in[0].data, *w = a->in[1].data, *b = a->in[2].data;
     value *y = a->out[0].data;
     real *mean = a->out[1].data, *rstd = a->out[2].data;
     int64_t width = a->in[1].dim[0], rows = elements(&a->in[0]) / width;
 #pragma omp parallel for schedule(static) if (rows * width >= SMALL)
+    for (int64_t row = 0; row < rows; row++)
+        norm_row(x + row * width, w, b, width, a->attr->eps, y + row * width, mean + row, rstd + row);
+}
+
+void K(add_layernorm)(const struct kernel_args *a) {
+    const value *left = a->in[0].data, *right = a->in[1].data, *w = a->in[2].data, *b = a->in[3].data;
+    value *sum = a->out[0].data, *y = a->out[1].data;
+    real *mean = a->out[2].data, *rstd = a->out[3].data;
+    int64_t width = a->in[2].dim[0], rows = elements(&a->in[0]) / width;
+#pragma omp parallel for schedule(static) if (rows * width >= SMALL)
     for (int64_t row = 0; row < rows; row++) {
-        const value *from = x + row * width;
-        value *to = y + row * width;
-        real center = (real)(row_sum(from, width) / (double)width);
-        double variance = row_square_distance(from, width, center) / (double)width;
-        real scale = (real)(1 / sqrt(variance + a->attr->eps));
-        if (b) {
-#pragma omp simd
-            for (int64_t c = 0; c < width; c++) to[c] = put((get(from[c]) - center) * scale * get(w[c]) + get(b[c]));
-        } else {
-#pragma omp simd
-            for (int64_t c = 0; c < width; c++) to[c] = put((get(from[c]) - center) * scale * get(w[c]));
-        }
-        mean[row] = center;
-        rstd[row] = scale;
+        int64_t at = row * width;
+        add_row(left + at, right + at, width, sum + at);
+        norm_row(sum + at, w, b, width, a->attr->eps, y + at, mean + row, rstd + row);
     }
 }
 

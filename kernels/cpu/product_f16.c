@@ -37,7 +37,8 @@ static void tile(const struct product *p, int64_t row, int64_t column, int64_t r
 /* Either `values` or `reals` is the result. */
 static void multiply(const struct product *p, int add, value *values, real *reals) {
     int64_t across = (p->n + SIDE - 1) / SIDE, tiles = (p->m + SIDE - 1) / SIDE * across;
-#pragma omp parallel for schedule(static) if (tiles > 1)
+    /* Always a parallel region, in which CBLAS takes one thread: divided by CBLAS, a product would be rounded in other ways. */
+#pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tiles; t++) {
         int64_t row = t / across * SIDE, column = t % across * SIDE;
         int64_t rows = smaller(SIDE, p->m - row), columns = smaller(SIDE, p->n - column);

@@ -125,6 +125,12 @@ static inline real real_max(const real *row, int64_t n) {
     return top;
 }
 
+/* y = a + b. y may be a or b. */
+static inline void add_row(const value *a, const value *b, int64_t n, value *y) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = put(get(a[i]) + get(b[i]));
+}
+
 /* The sum of x[i] * y[i]. */
 static inline double row_dot(const value *x, const value *y, int64_t n) {
     double total = 0;

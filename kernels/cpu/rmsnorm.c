@@ -4,19 +4,33 @@
 /* The sum of x^2. */
 static double row_squares(const value *x, int64_t n) { return row_dot(x, x, n); }
 
+static real norm_row(const value *x, const value *w, int64_t width, double eps, value *y) {
+    real scale = (real)(1 / sqrt(row_squares(x, width) / (double)width + eps));
+#pragma omp simd
+    for (int64_t c = 0; c < width; c++) y[c] = put(get(x[c]) * scale * get(w[c]));
+    return scale;
+}
+
 void K(rmsnorm)(const struct kernel_args *a) {
     const value *x = a->in[0].data, *w = a->in[1].data;
     value *y = a->out[0].data;
     real *rstd = a->out[1].data;
     int64_t width = a->in[1].dim[0], rows = elements(&a->in[0]) / width;
 #pragma omp parallel for schedule(static) if (rows * width >= SMALL)
+    for (int64_t row = 0; row < rows; row++)
+        rstd[row] = norm_row(x + row * width, w, width, a->attr->eps, y + row * width);
+}
+
+void K(add_rmsnorm)(const struct kernel_args *a) {
+    const value *left = a->in[0].data, *right = a->in[1].data, *w = a->in[2].data;
+    value *sum = a->out[0].data, *y = a->out[1].data;
+    real *rstd = a->out[2].data;
+    int64_t width = a->in[2].dim[0], rows = elements(&a->in[0]) / width;
+#pragma omp parallel for schedule(static) if (rows * width >= SMALL)
     for (int64_t row = 0; row < rows; row++) {
-        const value *from = x + row * width;
-        value *to = y + row * width;
-        real scale = (real)(1 / sqrt(row_squares(from, width) / (double)width + a->attr->eps));
-#pragma omp simd
-        for (int64_t c = 0; c < width; c++) to[c] = put(get(from[c]) * scale * get(w[c]));
-        rstd[row] = scale;
+        int64_t at = row * width;
+        add_row(left + at, right + at, width, sum + at);
+        rstd[row] = norm_row(sum + at, w, width, a->attr->eps, y + at);
     }
 }
 

@@ -13,7 +13,7 @@
 
 enum {
     MAX_RANK = 4,
-    MAX_OUT = 3,
+    MAX_OUT = 4,
     MAX_IN = 7,
     CHUNK = 65536,       /* elements: the grain of everything that is summed or sharded over the flat parameter space */
     ATTENTION_TILE = 64, /* queries whose scores a thread holds at once: rules size scratch by it */

@@ -38,7 +38,7 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-enum { LABS = 5 };
+enum { LABS = 6 };
 
 struct request {
     struct config config;
@@ -81,7 +81,7 @@ static int parse(int argc, char **argv, struct request *request) {
 static int measure_ops(const struct request *request, struct lab labs[LABS], int *count) {
     struct config shorter = request->config;
     shorter.train.seq_len = shorter.train.seq_len < 64 ? shorter.train.seq_len : 64;
-    struct config modern = request->config, naive = request->config;
+    struct config modern = request->config, naive = request->config, half = request->config;
     modern.model.norm = NORM_RMSNORM;
     modern.model.position = POSITION_ROPE;
     modern.model.ffn = FFN_SWIGLU;
@@ -91,6 +91,8 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
     modern.model.logit_softcap = 30;
     naive.model.attention = ATTENTION_NAIVE;
     naive.fuse.head = 1;
+    naive.fuse.norm = 0;
+    half.train.precision = PRECISION_BF16;
     TRY(config_check(&modern));
     const struct lab_request wanted[LABS] = {
         {.name = "training, 64 tokens a sequence", .config = &shorter, .ranks = 2},
@@ -98,7 +100,8 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
         {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm and soft-capped logits",
          .config = &modern,
          .ranks = 2},
-        {.name = "GPT-2 again, with naive attention and the head in chunks", .config = &naive, .ranks = 2},
+        {.name = "GPT-2 again, with naive attention, the head in chunks and no fused norms", .config = &naive, .ranks = 2},
+        {.name = "training in bf16, long sequences", .config = &half, .ranks = 2},
         {.name = "generation: a prompt and the last token of the context",
          .config = &request->config,
          .ranks = 1,

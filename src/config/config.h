@@ -62,7 +62,7 @@ struct config {
         int64_t eval_every, eval_batches;
     } train;
     struct config_fuse {
-        int head;
+        int norm, head;
     } fuse;
     struct config_dist {
         int64_t zero;

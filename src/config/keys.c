@@ -175,6 +175,8 @@ static const struct schema_key keys[] = {
     {"train.eval_batches", VALUE_WHOLE, AT(train.eval_batches), "20", CLASS_RUN,
      "micro-batches of an evaluation; 0: all that the text gives", .low = 0, .high = SCHEMA_WHOLE_MAX},
 
+    {"fuse.norm", VALUE_BOOLEAN, AT(fuse.norm), "true", CLASS_RUN, "a sum and the norm after it are one op",
+     .names = boolean_names},
     {"fuse.head", VALUE_BOOLEAN, AT(fuse.head), "false", CLASS_TRAINING,
      "the last matrix and the loss are one op, which holds the logits of an eighth of the rows at a time",
      .names = boolean_names},

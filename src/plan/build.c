@@ -73,7 +73,9 @@ static int emit_segment(struct builder *b, enum segment segment, int batch, int 
     b->rope_table = b->layer = NONE;
     plan_begin_segment(b->plan, segment);
     TRY(forward(b));
-    return plan_end_segment(b->plan, segment);
+    TRY(plan_end_segment(b->plan, segment));
+    return segment == SEG_MICRO_FIRST ? 0
+                                      : plan_fuse(b->plan, segment, b->config); /* training: after its backward pass */
 }
 
 /* The start of the backward pass is an op too: it reads the scale of the gradient from the step block. */
@@ -100,6 +102,8 @@ static int build_training(struct builder *b, int (*forward)(struct builder *buil
     TRY(plan_check(plan, "backward"));
     TRY(plan_recompute(plan, b->config));
     TRY(plan_check(plan, "recompute"));
+    TRY(plan_fuse(plan, SEG_MICRO_FIRST, b->config));
+    TRY(plan_check(plan, "fuse"));
     TRY(plan_accumulate(plan));
     TRY(plan_check(plan, "accumulate"));
     TRY(plan_reduce(plan, b->config));

@@ -2,7 +2,7 @@
  *
  * The model emits forward ops (emit.h); passes do the rest, each in one file, with plan_check() after each:
  *
- *     emit forward -> backward -> recompute -> accumulate -> reduce -> update -> memory -> a backend loads and runs it
+ *     emit forward -> backward -> recompute -> fuse -> accumulate -> reduce -> update -> memory -> a backend loads and runs it
  *
  * Values are written once: an op's outputs are new buffers, except for the buffers that outlive a segment (parameters,
  * gradients, optimizer state, results). Everything that the step needs is known before it runs: memory, FLOPs, bytes on
@@ -152,10 +152,11 @@ int plan_check(const struct plan *plan, const char *after);
 /* Passes (each a file of its own). */
 int plan_backward(struct plan *plan, int first_op, int loss, int dloss); /* backward.c: appends gradient ops */
 int plan_recompute(struct plan *plan, const struct config *config);      /* recompute.c: forward ops again */
-int plan_accumulate(struct plan *plan);                                  /* accumulate.c: micro_next, micro_last */
-int plan_reduce(struct plan *plan, const struct config *config);         /* reduce.c: fold, exchange, gather */
-int plan_update(struct plan *plan, const struct config *config);         /* update.c: norm, clip, AdamW */
-int plan_memory(struct plan *plan);                                      /* memory.c: places every buffer */
+int plan_fuse(struct plan *plan, enum segment segment, const struct config *config); /* fuse.c: of the newest segment */
+int plan_accumulate(struct plan *plan);                          /* accumulate.c: micro_next, micro_last */
+int plan_reduce(struct plan *plan, const struct config *config); /* reduce.c: fold, exchange, gather */
+int plan_update(struct plan *plan, const struct config *config); /* update.c: norm, clip, AdamW */
+int plan_memory(struct plan *plan);                              /* memory.c: places every buffer */
 
 /* Prints the plan as a hand-written forward and backward would read. */
 void plan_explain(const struct plan *plan, FILE *out);

@@ -39,6 +39,8 @@ for kind in gpt2 llama naive; do
     done
     expect 0 "$LOCKSTEP" train run.yaml "${parts[@]}" --run $kind-plain --no-compile
     same_run runs/$kind runs/$kind-plain without_ranks
+    expect 0 "$LOCKSTEP" train run.yaml "${parts[@]}" --run $kind-unfused --set fuse.norm=false
+    same_run runs/$kind runs/$kind-unfused without_ranks
     ((2 * $(bytes values "${parts[@]}") < $(bytes values "${parts[@]}" --no-compile))) || die "sharing memory saves less than half"
 done
 
