@@ -8,6 +8,7 @@
 #include "bench/lab_report.h"
 #include "build_info.h"
 #include "cli/cli.h"
+#include "cli/flags.h"
 
 static const char usage[] =
     "lockstep bench CONFIG.yaml [options]   where the time of one training step goes, op by op\n"
@@ -20,7 +21,8 @@ static const char usage[] =
     "  --rounds N        rounds that count (default 5); one more warms up\n"
     "  --json FILE       write the figures there as well\n"
     "  --against FILE    show what an earlier --json FILE has beside\n"
-    "  --set KEY=VALUE   override a key of the config; may be given again\n"
+    "  --set KEY=VALUE   override a key of the config; may be given again; so do the short names of 'lockstep train "
+    "--help'\n"
     "\n"
     "Examples:\n"
     "  OMP_NUM_THREADS=2 lockstep bench configs/gpt2-124m.yaml --set train.slots=1 --set train.seq_len=64\n"
@@ -28,7 +30,7 @@ static const char usage[] =
 
 enum { OPT_SET = 256, OPT_OPS, OPT_ROUNDS, OPT_JSON, OPT_AGAINST, OPT_HELP };
 
-static const struct option options[] = {
+static const struct option own_options[] = {
     {"set", required_argument, NULL, OPT_SET},
     {"ops", no_argument, NULL, OPT_OPS},
     {"rounds", required_argument, NULL, OPT_ROUNDS},
@@ -60,6 +62,8 @@ static int ops_config(struct config *config) {
 }
 
 static int parse(int argc, char **argv, struct request *request) {
+    struct option options[CLI_FLAGS_ROOM];
+    cli_add_flags(own_options, options);
     opterr = 0;
     for (int pass = 0; pass < 2; pass++) { /* the file first, then what overrides it */
         optind = 1;
@@ -70,6 +74,7 @@ static int parse(int argc, char **argv, struct request *request) {
             if (c == OPT_AGAINST) request->against = optarg;
             if (c == OPT_ROUNDS) TRY(cli_whole("--rounds", optarg, 1, 1000, &request->rounds));
             if (c == OPT_SET && pass) TRY(cli_set(&request->config, optarg));
+            if (pass) TRY(cli_take_flag(c, optarg, &request->config));
         }
         if (optind != argc - !request->ops)
             return fail(STATUS_USAGE, "lockstep bench: give one CONFIG.yaml, or --ops; see 'lockstep bench --help'");
@@ -100,7 +105,9 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
         {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm and soft-capped logits",
          .config = &modern,
          .ranks = 2},
-        {.name = "GPT-2 again, with naive attention, the head in chunks and no fused norms", .config = &naive, .ranks = 2},
+        {.name = "GPT-2 again, with naive attention, the head in chunks and no fused norms",
+         .config = &naive,
+         .ranks = 2},
         {.name = "training in bf16, long sequences", .config = &half, .ranks = 2},
         {.name = "generation: a prompt and the last token of the context",
          .config = &request->config,
