@@ -1,7 +1,8 @@
 /* Matrix products of bf16, the sibling of product.c: the same tiles, blocks, slivers and strips, of pairs.
  *
  * A pair is two neighbours along the inner dimension in 32 bits, the first in the lower half. Processors with
- * AVX512-BF16 multiply vectors of pairs in one instruction, twice as fast as floats; others take pairs apart.
+ * AVX512-BF16 multiply vectors of pairs in one instruction, twice as fast as floats. For others pairs become floats as
+ * they are packed, and products take about as long as those of product.c.
  *
  * An element of the result is, in a block, one chain of multiply-adds in float that takes the second of each pair before
  * the first, as vdpbf16ps does on a Zen 4 (measured: two multiply-adds that round to nearest even). An odd inner
@@ -9,7 +10,7 @@
  * bf16 fit a float, so that all processors with that order find the same bits, except that vdpbf16ps takes denormals
  * (below 1.2e-38) for 0, and makes 0 of them, when other instructions keep them. */
 #include <omp.h>
-#if defined __AVX512BF16__ && !defined PRODUCT_BF16_PORTABLE
+#if defined __AVX512BF16__ && defined __AVX512DQ__ && !defined PRODUCT_BF16_PORTABLE
 #define PAIRS_INSTRUCTION
 #include <immintrin.h>
 #endif
@@ -39,25 +40,34 @@ typedef pair pairs __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef pair pairs_at __attribute__((vector_size(VECTOR_BYTES), aligned(2), may_alias));
 typedef uint16_t halves __attribute__((vector_size(VECTOR_BYTES / 2)));
 typedef uint16_t halves_at __attribute__((vector_size(VECTOR_BYTES / 2), aligned(2), may_alias));
-typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+typedef float floats __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef float floats_at __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
 
+/* A packed pair takes CELLS cells of 32 bits: one as it is, or two floats, the second of the pair before the first. */
+#ifdef PAIRS_INSTRUCTION
+typedef pair_at cell;
+enum { CELLS = 1, TILE_WIDTH = 192, GROUP = 64, LINES = 2 };
+#else
+typedef float cell __attribute__((may_alias));
+enum { CELLS = 2, TILE_WIDTH = 96, GROUP = 32, LINES = 1 };
+#endif
+
+/* TILE_WIDTH: at most; a multiple of SLIVER, and a block of b fits the cache beside what passes by.
+ * GROUP: rows of a that are packed at a time. LINES: how many are requested a step. */
 enum {
     LANES = VECTOR_BYTES / sizeof(pair),
     VECTORS = 3,
     SLIVER = VECTORS * LANES,
 
     TILE_HEIGHT = 256, /* at most: b is packed once for so many rows */
-    TILE_WIDTH = 192,  /* at most: a multiple of SLIVER, and a block of b fits the cache beside what passes by */
     TILE_MIN = 64,     /* sides are halved down to it */
     TILES = 8,         /* the count that is wanted, and below twice that a multiple of 4: threads get equal shares */
     TILE_STEP = 16,    /* sides and depths are multiples of it: whole vectors, and no pair in two blocks */
     ALONE = 32768,     /* products of fewer multiplications take one thread */
 
-    DEPTH = 512,                       /* of a block, at most */
-    LINE = 64 / sizeof(uint16_t),      /* elements that one request brings */
-    GROUP = 64,                        /* columns of a transposed a that are packed at a time */
-    STRIP = DEPTH / 2 * ROWS + 2 * 16, /* pairs; no power of two: strips would share places in the cache */
+    DEPTH = 768,                               /* of a block, at most; results depend on it */
+    LINE = 64 / sizeof(uint16_t),              /* elements that one request brings */
+    STRIP = ROWS * CELLS * DEPTH / 2 + 2 * 16, /* cells; no power of two: strips would share places in the cache */
 
     AHEAD = 8, /* rows of b that are requested before they are packed */
 };
@@ -85,15 +95,15 @@ struct tile {
 
 /* ROWS rows of a against one sliver of b. */
 struct piece {
-    const uint16_t *row[ROWS]; /* of a, or of a strip of it; those beyond `rows` repeat the last */
-    const pair *b;
-    int64_t depth;   /* in pairs */
-    int odd;         /* one element more follows */
+    const cell *row[ROWS]; /* of a; those beyond `rows` repeat the last. Or only row[0], a strip */
+    const cell *b;
+    int64_t depth;   /* in cells */
+    int odd;         /* one element more follows, where rows lie */
     float *sum;      /* where the sums go, added to what is there if `add` */
     uint16_t *value; /* or, if not NULL, where they go after that, added to what is there if `add_value` */
     int64_t stride, value_stride;
     int rows, columns, add, add_value;
-    const uint16_t *ahead; /* what is requested: two lines a step, ahead_step elements apart */
+    const uint16_t *ahead; /* what is requested: LINES lines a step, ahead_step elements apart */
     int64_t ahead_step;
 };
 
@@ -107,106 +117,108 @@ static const uint16_t *b_at(const struct product *p, int64_t k, int64_t column) 
 
 FORCE_INLINE pairs widen(const uint16_t *from) { return __builtin_convertvector(*(const halves_at *)from, pairs); }
 
-/* float_to_bf16() of each lane. */
+/* float_to_bf16() of each lane. vcvtneps2bf16 does the same, but makes denormals 0: it serves where there are none. */
 FORCE_INLINE void round_to(floats x, uint16_t *to) {
-    pairs bits = (pairs)x, rounded = bits + 0x7fff + (bits >> 16 & 1);
-    pairs is_nan = (pairs)(x != x);
+#ifdef PAIRS_INSTRUCTION
+    enum { DENORMAL = 0x20 };
+    if (__builtin_expect(_mm512_fpclass_ps_mask((__m512)x, DENORMAL) == 0, 1)) {
+        *(halves_at *)to = (halves)_mm512_cvtneps_pbh((__m512)x);
+        return;
+    }
+#endif
+    pairs bits = (pairs)x, rounded = bits + 0x7fff + (bits >> 16 & 1), is_nan = (pairs)(x != x);
     *(halves_at *)to = __builtin_convertvector(((is_nan & (bits | 0x400000)) | (~is_nan & rounded)) >> 16, halves);
 }
 
-static void store_row(const struct piece *p, int r, const float *number) {
-    float *sum = p->sum + r * p->stride;
-    uint16_t *to = p->value ? p->value + r * p->value_stride : NULL;
-    int i = 0;
-    for (; i + LANES <= p->columns; i += LANES) {
-        floats s = *(const floats_at *)(number + i);
-        if (p->add) s += *(floats_at *)(sum + i);
-        if (!to) {
-            *(floats_at *)(sum + i) = s;
-            continue;
+/* The sums of LANES columns from `column` on. */
+FORCE_INLINE void store(const struct piece *p, int row, int column, floats s) {
+    float *sum = p->sum + row * p->stride + column;
+    if (p->add) s += *(floats_at *)sum;
+    if (!p->value) {
+        *(floats_at *)sum = s;
+        return;
+    }
+    uint16_t *to = p->value + row * p->value_stride + column;
+    if (p->add_value) s += (floats)(widen(to) << 16);
+    round_to(s, to);
+}
+
+/* Of a piece that is not whole. */
+static void store_part(const struct piece *p, float number[ROWS][SLIVER]) {
+    for (int r = 0; r < p->rows; r++) {
+        int i = 0;
+        for (; i + LANES <= p->columns; i += LANES) store(p, r, i, *(const floats *)(number[r] + i));
+        for (; i < p->columns; i++) {
+            float *sum = p->sum + r * p->stride + i, s = p->add ? number[r][i] + *sum : number[r][i];
+            if (!p->value) {
+                *sum = s;
+                continue;
+            }
+            uint16_t *to = p->value + r * p->value_stride + i;
+            *to = float_to_bf16(p->add_value ? s + bf16_to_float(*to) : s);
         }
-        if (p->add_value) s += (floats)(widen(to + i) << 16);
-        round_to(s, to + i);
-    }
-    for (; i < p->columns; i++) {
-        float s = p->add ? number[i] + sum[i] : number[i];
-        if (!to)
-            sum[i] = s;
-        else
-            to[i] = float_to_bf16(p->add_value ? s + bf16_to_float(to[i]) : s);
     }
 }
 
-/* The first or second of each pair. */
-FORCE_INLINE floats take_half(pairs x, int second) {
-    if (second) return (floats)(x & 0xffff0000);
-    return (floats)(x << 16);
-}
-
-/* sum += x y, of pairs. */
-FORCE_INLINE void add_products(floats sum[ROWS][VECTORS], int vectors, const pairs x[VECTORS], const pair y[ROWS]) {
+FORCE_INLINE floats add_product(floats sum, pairs x, cell y) {
 #ifdef PAIRS_INSTRUCTION
-    UNROLL for (int r = 0; r < ROWS; r++) {
-        __m512i all = _mm512_set1_epi32((int)y[r]);
-        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
-            (floats)_mm512_dpbf16_ps((__m512)sum[r][v], (__m512bh)x[v], (__m512bh)all);
-    }
+    return (floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)_mm512_set1_epi32((int)y));
 #else
-    UNROLL for (int half = 1; half >= 0; half--) {
-        floats part[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) part[v] = take_half(x[v], half);
-        UNROLL for (int r = 0; r < ROWS; r++) {
-            pairs all = y[r] - (pairs){0};
-            floats factor = take_half(all, half);
-            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] += part[v] * factor;
-        }
-    }
+    return sum + (floats)x * y;
 #endif
 }
 
-/* vectors: of the sliver's columns, as many as matter; step: from one pair of a row of a to the next. */
-FORCE_INLINE void multiply(const struct piece *p, int vectors, int64_t step) {
-    const uint16_t *row[ROWS], *ahead = p->ahead;
-    const pair *b = p->b;
+/* vectors: of the sliver's columns, as many as matter; strip: whether a comes from one. */
+FORCE_INLINE void multiply(const struct piece *p, int vectors, int strip) {
+    const cell *row[ROWS], *b = p->b;
+    const uint16_t *ahead = p->ahead;
     int64_t depth = p->depth, ahead_step = p->ahead_step;
     floats sum[ROWS][VECTORS];
-    pairs x[VECTORS];
-    pair y[ROWS];
     UNROLL for (int r = 0; r < ROWS; r++) {
-        row[r] = p->row[r];
+        row[r] = p->row[strip ? 0 : r];
         UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = (floats){0};
     }
     for (int64_t k = 0; k < depth; k++) {
-        __builtin_prefetch(ahead, 0, 2);
-        __builtin_prefetch(ahead + ahead_step, 0, 2);
-        ahead += 2 * ahead_step;
+        pairs x[VECTORS];
+        UNROLL for (int l = 0; l < LINES; l++) __builtin_prefetch(ahead + l * ahead_step, 0, 2);
+        ahead += LINES * ahead_step;
         UNROLL for (int v = 0; v < vectors; v++) x[v] = *(const pairs *)(b + v * LANES);
-        UNROLL for (int r = 0; r < ROWS; r++) y[r] = ((const pair_at *)row[r])[k * step];
-        add_products(sum, vectors, x, y);
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            cell y = strip ? row[0][k * ROWS + r] : row[r][k];
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = add_product(sum[r][v], x[v], y);
+        }
         b += SLIVER;
     }
-    if (p->odd) {
-        UNROLL for (int v = 0; v < vectors; v++) x[v] = *(const pairs *)(b + v * LANES);
-        UNROLL for (int r = 0; r < ROWS; r++) y[r] = row[r][2 * depth * step];
-        add_products(sum, vectors, x, y);
+    if (CELLS == 1 && !strip && p->odd) {
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            cell y = *(const uint16_t *)(row[r] + depth);
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+                add_product(sum[r][v], *(const pairs *)(b + v * LANES), y);
+        }
+    }
+    if (p->rows == ROWS && p->columns == vectors * LANES) {
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            UNROLL for (int v = 0; v < vectors; v++) store(p, r, v * LANES, sum[r][v]);
+        }
+        return;
     }
     float number[ROWS][SLIVER] __attribute__((aligned(VECTOR_BYTES)));
     UNROLL for (int r = 0; r < ROWS; r++) {
         UNROLL for (int v = 0; v < vectors; v++) * (floats *)(number[r] + v * LANES) = sum[r][v];
     }
-    for (int r = 0; r < p->rows; r++) store_row(p, r, number[r]);
+    store_part(p, number);
 }
 
 static void multiply_piece(const struct piece *p, int strip) {
     int vectors = (p->columns + LANES - 1) / LANES;
     if (strip) {
-        if (vectors == 1) multiply(p, 1, ROWS);
-        if (vectors == 2) multiply(p, 2, ROWS);
-        if (vectors == 3) multiply(p, 3, ROWS);
-    } else {
         if (vectors == 1) multiply(p, 1, 1);
         if (vectors == 2) multiply(p, 2, 1);
         if (vectors == 3) multiply(p, 3, 1);
+    } else {
+        if (vectors == 1) multiply(p, 1, 0);
+        if (vectors == 2) multiply(p, 2, 0);
+        if (vectors == 3) multiply(p, 3, 0);
     }
 }
 
@@ -239,61 +251,99 @@ FORCE_INLINE void transpose(pairs x[LANES]) {
     }
 }
 
-/* Packs b[k, column ..] of a tile for `depth` steps: slivers of [depth / 2][SLIVER] pairs. Columns beyond the tile hold
- * what follows in memory, or zeros where b ends. */
-static void pack(const struct product *p, const struct tile *t, int64_t k, int64_t depth, pair *to) {
-    int64_t sliver = (depth + 1) / 2 * SLIVER;
-    for (int64_t i = 0; i < depth; i += 2, to += SLIVER) {
-        const uint16_t *from = b_at(p, k + i, t->column), *then = i + 1 < depth ? from + p->b_stride : zeros;
-        int64_t left = p->k * p->n - (from - p->b) - (i + 1 < depth ? p->b_stride : 0);
-        pair *part = to;
+/* Packs a pair; its cells are `step` apart. */
+FORCE_INLINE void pack_pair(pair x, cell *to, int64_t step) {
+    pair_at *bits = (pair_at *)to;
+    if (CELLS == 1) {
+        bits[0] = x;
+    } else {
+        bits[0] = x & 0xffff0000;
+        bits[step] = x << 16;
+    }
+}
+
+FORCE_INLINE void pack_pairs(pairs x, cell *to, int64_t step) {
+    if (CELLS == 1) {
+        *(pairs *)to = x;
+    } else {
+        *(pairs *)to = x & 0xffff0000;
+        *(pairs *)(to + step) = x << 16;
+    }
+}
+
+/* Packs b[k, column ..] of a tile for `depth` steps: slivers of [depth / 2][CELLS][SLIVER] cells. Columns beyond the
+ * tile hold what follows in memory, or zeros where b ends. */
+static void pack(const struct product *p, const struct tile *t, int64_t k, int64_t depth, cell *to) {
+    int64_t sliver = (depth + 1) / 2 * CELLS * SLIVER;
+    for (int64_t i = 0; i < depth; i += 2, to += CELLS * SLIVER) {
+        int odd = i + 1 == depth;
+        const uint16_t *from = b_at(p, k + i, t->column), *then = odd ? zeros : from + p->b_stride;
+        int64_t left = p->k * p->n - (from - p->b) - (odd ? 0 : p->b_stride);
+        cell *part = to;
         for (int64_t j = 0; j < t->width; j += LINE) {
             __builtin_prefetch(from + AHEAD * p->b_stride + j);
             __builtin_prefetch(from + (AHEAD + 1) * p->b_stride + j);
         }
         for (int64_t j = 0; j < t->width; j += SLIVER, part += sliver) {
             if (j + SLIVER > left) {
-                for (int64_t c = 0; c < SLIVER; c++) part[c] = j + c < left ? from[j + c] | (pair)then[j + c] << 16 : 0;
+                for (int64_t c = 0; c < SLIVER; c++)
+                    pack_pair(j + c < left ? from[j + c] | (pair)then[j + c] << 16 : 0, part + c, SLIVER);
                 continue;
             }
-            UNROLL for (int v = 0; v < SLIVER; v += LANES) * (pairs *)(part + v) =
-                widen(from + j + v) | widen(then + j + v) << 16;
+            UNROLL for (int v = 0; v < SLIVER; v += LANES)
+                pack_pairs(widen(from + j + v) | widen(then + j + v) << 16, part + v, SLIVER);
         }
     }
 }
 
 /* The same of a transposed b; columns beyond the tile are zeros. */
-static void pack_transposed(const struct product *p, const struct tile *t, int64_t k, int64_t depth, pair *to) {
-    int64_t stride = p->b_stride, sliver = (depth + 1) / 2 * SLIVER;
+static void pack_transposed(const struct product *p, const struct tile *t, int64_t k, int64_t depth, cell *to) {
+    int64_t stride = p->b_stride, sliver = (depth + 1) / 2 * CELLS * SLIVER;
     for (int64_t j = 0; j < t->width; j += LANES) {
         const uint16_t *from = b_at(p, k, t->column + j);
-        pair *part = to + j / SLIVER * sliver + j % SLIVER;
+        cell *part = to + j / SLIVER * sliver + j % SLIVER;
         int64_t columns = smaller(LANES, t->width - j), i = 0;
         for (; columns == LANES && i + 2 * LANES <= depth; i += 2 * LANES) {
             pairs x[LANES];
             UNROLL for (int l = 0; l < LANES; l++) x[l] = *(const pairs_at *)(from + l * stride + i);
             transpose(x);
-            UNROLL for (int l = 0; l < LANES; l++, part += SLIVER) * (pairs *)part = x[l];
+            UNROLL for (int l = 0; l < LANES; l++, part += CELLS * SLIVER) pack_pairs(x[l], part, SLIVER);
         }
-        for (; i < depth; i += 2, part += SLIVER) {
+        for (; i < depth; i += 2, part += CELLS * SLIVER) {
             for (int l = 0; l < LANES; l++) {
                 const uint16_t *x = from + l * stride + i;
-                part[l] = l < columns ? x[0] | (i + 1 < depth ? (pair)x[1] << 16 : 0) : 0;
+                pack_pair(l < columns ? x[0] | (i + 1 < depth ? (pair)x[1] << 16 : 0) : 0, part + l, SLIVER);
             }
         }
     }
 }
 
-/* Packs `rows` columns of a transposed a, from (k, row) on, into strips of [depth / 2][ROWS] pairs. */
-static void pack_strips(const struct product *p, int64_t row, int64_t k, int64_t rows, int64_t depth, pair *to) {
-    for (int64_t i = 0; i < depth; i += 2, to += ROWS) {
+/* Packs `rows` columns of a transposed a, from (k, row) on, into strips of [depth / 2][CELLS][ROWS] cells. */
+static void pack_strips(const struct product *p, int64_t row, int64_t k, int64_t rows, int64_t depth, cell *to) {
+    for (int64_t i = 0; i < depth; i += 2, to += CELLS * ROWS) {
         const uint16_t *from = a_at(p, row, k + i), *then = i + 1 < depth ? from + p->a_stride : zeros;
-        pair *strip = to;
+        cell *strip = to;
         int64_t r = 0;
         for (; r + ROWS <= rows; r += ROWS, strip += STRIP) {
-            UNROLL for (int l = 0; l < ROWS; l++) strip[l] = from[r + l] | (pair)then[r + l] << 16;
+            UNROLL for (int l = 0; l < ROWS; l++) pack_pair(from[r + l] | (pair)then[r + l] << 16, strip + l, ROWS);
         }
-        for (; r < rows; r++) *strip++ = from[r] | (pair)then[r] << 16;
+        for (; r < rows; r++, strip++) pack_pair(from[r] | (pair)then[r] << 16, strip, ROWS);
+    }
+}
+
+/* Makes floats of rows of a, STRIP / ROWS cells apart. */
+static void pack_rows(const struct product *p, int64_t row, int64_t k, int64_t rows, int64_t depth, cell *to) {
+    for (int64_t r = 0; r < rows; r++, to += STRIP / ROWS) {
+        const uint16_t *from = a_at(p, row + r, k);
+        int64_t i = 0;
+        for (; i + 2 * LANES <= depth; i += 2 * LANES) {
+            pairs x = *(const pairs_at *)(from + i), low, high;
+            zip(x & 0xffff0000, x << 16, &low, &high);
+            *(pairs_at *)(to + i) = low;
+            *(pairs_at *)(to + i + LANES) = high;
+        }
+        for (; i + 1 < depth; i += 2) pack_pair(from[i] | (pair)from[i + 1] << 16, to + i, 1);
+        if (depth % 2) pack_pair(from[depth - 1], to + depth - 1, 1);
     }
 }
 
@@ -309,7 +359,7 @@ static void look_ahead(const struct product *p, const struct tile *t, const stru
         next_k = 0;
         then = next;
     }
-    piece->ahead = piece->row[0];
+    piece->ahead = p->b;
     piece->ahead_step = 0;
     if (group == 0 && call < lines) {
         piece->ahead = b_at(p, next_k, then->column) + call * LINE;
@@ -326,16 +376,20 @@ static void look_ahead(const struct product *p, const struct tile *t, const stru
 /* Rows [group, group + GROUP) of the tile, or fewer, in the block that begins at k. sums: of the whole tile, in rows of
  * TILE_WIDTH; for values only. */
 static void multiply_group(const struct product *p, const struct tile *t, const struct tile *next, int64_t k,
-                           int64_t group, const pair *slivers, float *sums) {
+                           int64_t group, const cell *slivers, float *sums) {
     int64_t depth = smaller(p->depth, p->k - k), rows = smaller(GROUP, t->height - group), call = 0;
-    int last = p->values && k + depth == p->k;
-    pair strips[GROUP / ROWS * STRIP] __attribute__((aligned(64)));
-    if (p->a_transposed) pack_strips(p, t->row + group, k, rows, depth, strips);
+    int64_t cells = (depth + 1) / 2 * CELLS;
+    int in_place = CELLS == 1 && !p->a_transposed, last = p->values && k + depth == p->k;
+    cell packed[GROUP / ROWS * STRIP] __attribute__((aligned(64)));
+    if (p->a_transposed)
+        pack_strips(p, t->row + group, k, rows, depth, packed);
+    else if (!in_place)
+        pack_rows(p, t->row + group, k, rows, depth, packed);
     for (int64_t row = 0; row < rows; row += ROWS) {
         int64_t at = (t->row + group + row) * p->n + t->column;
         struct piece piece = {
-            .depth = p->a_transposed ? (depth + 1) / 2 : depth / 2,
-            .odd = !p->a_transposed && depth % 2,
+            .depth = in_place ? depth / 2 : cells,
+            .odd = in_place && depth % 2,
             .stride = p->values ? TILE_WIDTH : p->n,
             .value_stride = p->n,
             .rows = (int)smaller(ROWS, rows - row),
@@ -344,11 +398,11 @@ static void multiply_group(const struct product *p, const struct tile *t, const 
         };
         for (int i = 0; i < ROWS; i++) {
             int64_t r = smaller(i, piece.rows - 1);
-            piece.row[i] = p->a_transposed ? (const uint16_t *)(strips + row / ROWS * STRIP + r)
-                                           : a_at(p, t->row + group + row + r, k);
+            piece.row[i] = in_place ? (const cell *)a_at(p, t->row + group + row + r, k)
+                                    : packed + row / ROWS * STRIP + (p->a_transposed ? 0 : r * (STRIP / ROWS));
         }
         for (int64_t column = 0; column < t->width; column += SLIVER) {
-            piece.b = slivers + column * ((depth + 1) / 2);
+            piece.b = slivers + column * cells;
             piece.sum = p->values ? sums + (group + row) * TILE_WIDTH + column : p->reals + at + column;
             piece.value = last ? p->values + at + column : NULL;
             piece.columns = (int)smaller(SLIVER, t->width - column);
@@ -360,7 +414,7 @@ static void multiply_group(const struct product *p, const struct tile *t, const 
 
 /* next: the tile that this thread is likely to take after it. */
 static void compute(const struct product *p, const struct tile *t, const struct tile *next) {
-    pair slivers[DEPTH / 2 * TILE_WIDTH] __attribute__((aligned(64)));
+    cell slivers[DEPTH / 2 * CELLS * TILE_WIDTH] __attribute__((aligned(64)));
     float sums[TILE_HEIGHT * TILE_WIDTH] __attribute__((aligned(64)));
     for (int64_t k = 0; k < p->k; k += p->depth) {
         int64_t depth = smaller(p->depth, p->k - k);
@@ -394,8 +448,16 @@ static void cut(struct product *p) {
     p->depth = side(p->k, divide_up(p->k, DEPTH));
 }
 
+/* Tiles that follow each other share rows of the larger operand, which then comes from the cache. */
 static struct tile tile_at(const struct product *p, int64_t index) {
-    int64_t rows = divide_up(p->m, p->height), row = index % rows * p->height, column = index / rows * p->width;
+    int64_t rows = divide_up(p->m, p->height), columns = divide_up(p->n, p->width), row, column;
+    if (p->m > p->n) {
+        row = index / columns * p->height;
+        column = index % columns * p->width;
+    } else {
+        row = index % rows * p->height;
+        column = index / rows * p->width;
+    }
     return (struct tile){row, column, smaller(p->height, p->m - row), smaller(p->width, p->n - column)};
 }
 
