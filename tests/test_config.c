@@ -373,6 +373,9 @@ static void checks_across_keys(void **state) {
          "train.init_from: is given, but stage 1 starts from random weights; set train.stage: 2"},
         {"train: {precision: fp16, loss_scaling: off}",
          "train.loss_scaling: off, but gradients in fp16 vanish without it; set auto, or precision bf16"},
+        {"train: {recompute: block, compile: false}",
+         "train.recompute: where every value has memory of its own (train.compile: false), computing values again only "
+         "takes more of it; set one of the two"},
         {"train: {loss_scale: 48}", "train.loss_scale: 48 is not a power of two"},
         {"train: {recompute: budget}",
          "train.recompute: budget needs train.recompute_budget_mb, the MiB that a rank may take"},

@@ -62,11 +62,11 @@ static void row_grad(value *row, int64_t vocabulary, int64_t columns, int32_t ta
     real at_target = live ? get(row[target]) : 0;
     memset(row + live, 0, (size_t)(columns - live) * sizeof *row);
     if (!live) return;
-    real slope = 1 - at_target * inverse * (at_target * inverse);
+    real slope = capped_slope(at_target * inverse);
 #pragma omp simd
     for (int64_t i = 0; i < vocabulary; i++) {
         real logit = get(row[i]), part = logit * inverse;
-        row[i] = put(real_exp(logit - shift) * factor * (1 - part * part));
+        row[i] = put(real_exp(logit - shift) * factor * capped_slope(part));
     }
     row[target] = put((real_exp(at_target - shift) * factor - factor) * slope);
 }

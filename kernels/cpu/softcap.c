@@ -25,7 +25,7 @@ void K(softcap_grad)(const struct kernel_args *a) {
 #pragma omp simd
         for (int64_t i = begin; i < end; i++) {
             real part = get(y[i]) * inverse;
-            dx[i] = put(get(dy[i]) * (1 - part * part));
+            dx[i] = put(get(dy[i]) * capped_slope(part));
         }
     }
 }

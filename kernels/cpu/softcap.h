@@ -17,4 +17,10 @@ static inline float real_tanh(float u) {
 }
 #endif
 
+/* The slope of tanh where it is `part`, which rounding may have put beyond 1. */
+static inline real capped_slope(real part) {
+    real square = part * part;
+    return square < 1 ? 1 - square : 0;
+}
+
 #endif

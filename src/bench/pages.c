@@ -155,7 +155,7 @@ int pages_write(const struct summary *s, const char *folder, const char *docs) {
     TRY(write_one(s, folder, ".md", page_case));
     if (!s->whole) return 0;
     TRY(write_one(s, folder, "-loss-tokens.svg", draw_tokens));
-    TRY(write_one(s, folder, "-loss-time.svg", draw_time));
+    if (!case_speed_apart(s->c)) TRY(write_one(s, folder, "-loss-time.svg", draw_time));
     TRY(write_one(s, folder, "-memory.svg", draw_memory));
     return docs ? update_docs(s, docs, pictures) : 0;
 }

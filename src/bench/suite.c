@@ -131,7 +131,7 @@ static int make_run(struct suite *s, const struct entry *e, enum side side, int 
 }
 
 /* The baseline's run for the loss of this pair where another case has it: the same program, config and seed give the same bits.
- * Only where speed is measured apart, so that nothing but the loss is taken from it. NULL: there is none. */
+ * Only where speed is measured apart, so that nothing but the losses is used of it. NULL: there is none. */
 static const struct bench_run *shared_run(const struct suite *s, const struct entry *e, int pair) {
     if (pair >= e->seeds || !case_speed_apart(e->c)) return NULL;
     for (int i = 0; i < s->count; i++) {

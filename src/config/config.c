@@ -104,6 +104,10 @@ static int check_loss_scale(const struct config_train *train) {
 }
 
 static int check_recompute(const struct config_train *train) {
+    if (train->recompute != RECOMPUTE_NONE && !train->compile)
+        return fail(STATUS_USAGE,
+                    "train.recompute: where every value has memory of its own (train.compile: false), computing values "
+                    "again only takes more of it; set one of the two");
     if (train->recompute != RECOMPUTE_BUDGET || train->recompute_budget_mb > 0) return 0;
     return fail(STATUS_USAGE, "train.recompute: budget needs train.recompute_budget_mb, the MiB that a rank may take");
 }
@@ -191,10 +195,12 @@ void config_help(FILE *out) {
     fputs("\n[architecture]: fixed by a checkpoint; whatever goes on from it must agree.\n", out);
 }
 
-/* Keys that say nothing about these two models: those of RoPE without RoPE, and the longest sequence with it, for which it has
- * no parameters. */
+/* Keys that say nothing about these two models: those of RoPE without RoPE, the longest sequence with it, for which it has
+ * no parameters, and how a table of the same rows came about. */
 static int says_nothing(const struct schema_key *key, const struct config *a, const struct config *b) {
     int turning = (a->model.position == POSITION_ROPE) + (b->model.position == POSITION_ROPE);
+    if (!strcmp(key->name, "model.vocab_multiple"))
+        return a->model.vocab == b->model.vocab && config_vocab_rows(&a->model) == config_vocab_rows(&b->model);
     return (turning == 0 && !strncmp(key->name, "model.rope_", 11)) ||
            (turning == 2 && !strcmp(key->name, "model.context"));
 }

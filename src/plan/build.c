@@ -165,18 +165,31 @@ static int rebuild(const struct config *config, const struct plan_request *reque
     return build_once(config, request, forward, depth, plan);
 }
 
-/* The smallest depth of recomputation that fits into the budget, by bisection: each depth has its memory from all passes. */
+/* Depth by depth, for a budget that not even the largest depth keeps: clones take memory too, so a smaller one may. */
+static int build_least(const struct config *config, const struct plan_request *request,
+                       int (*forward)(struct builder *builder), int depths, double budget, struct plan **plan) {
+    const double mib = 1048576;
+    double least = (double)plan_total_bytes(*plan);
+    for (int depth = 0; depth < depths; depth++) {
+        TRY(rebuild(config, request, forward, depth, plan));
+        double bytes = (double)plan_total_bytes(*plan);
+        if (bytes <= budget) return 0;
+        if (bytes < least) least = bytes;
+    }
+    return fail(STATUS_USAGE,
+                "train.recompute_budget_mb: %g MiB are not enough for this model and micro-batch, whatever is computed "
+                "again; the least that would do is %.1f",
+                config->train.recompute_budget_mb, least / mib + 0.05);
+}
+
+/* A small depth of recomputation that fits into the budget, by bisection: each depth has its memory from all passes. */
 static int build_within(const struct config *config, const struct plan_request *request,
                         int (*forward)(struct builder *builder), struct plan **plan) {
-    const double mib = 1048576, budget = config->train.recompute_budget_mb * mib;
-    int low = 0, all = (*plan)->recompute_depth, high = all;
+    const double budget = config->train.recompute_budget_mb * 1048576;
+    int low = 0, all = (*plan)->recompute_most, high = all;
     if ((double)plan_total_bytes(*plan) <= budget) return 0;
     TRY(rebuild(config, request, forward, all, plan));
-    if ((double)plan_total_bytes(*plan) > budget)
-        return fail(STATUS_USAGE,
-                    "train.recompute_budget_mb: %g MiB are not enough for any plan of this model and micro-batch; the "
-                    "least that would do is %.1f",
-                    config->train.recompute_budget_mb, (double)plan_total_bytes(*plan) / mib + 0.05);
+    if ((double)plan_total_bytes(*plan) > budget) return build_least(config, request, forward, all, budget, plan);
     while (high - low > 1) {
         int middle = low + (high - low) / 2;
         TRY(rebuild(config, request, forward, middle, plan));

@@ -114,7 +114,8 @@ struct plan {
     int held;                                   /* most sums held at once while leaves are folded */
     int *program;                               /* owned: the sum that tree_finish computes */
     int share_memory;                           /* values that are never live together share memory */
-    int recompute_depth; /* for a budget: how many ops to drop; by the recompute pass: how many there are to drop */
+    int recompute_depth;                        /* for a budget: how many ops to drop; */
+    int recompute_most;                         /* by the recompute pass: how many there are to drop */
 
     /* Well-known buffers, NONE where the plan has no use for them. */
     int tokens, targets, logits[SEG_COUNT];

@@ -123,7 +123,7 @@ static int cheaper_first(const void *a, const void *b) {
     return x->op - y->op;
 }
 
-/* FLOPs of op i and of what has to be computed again for it although nothing drops it: what the backward pass does not read. */
+/* FLOPs and bytes of op i and of what has to be computed again for it although nothing drops it: what the backward pass does not read. */
 static int64_t work_of(const struct recompute *r, int i) {
     int64_t work = plan_op_flops(r->plan, &r->ops[i]) + plan_op_bytes(r->plan, &r->ops[i]);
     for (int k = 0; k < MAX_IN; k++) {
@@ -133,7 +133,7 @@ static int64_t work_of(const struct recompute *r, int i) {
     return work;
 }
 
-/* Drops the `depth` cheapest ops whose values take memory; plan->recompute_depth becomes the number of all of them. A byte that is
+/* Drops the `depth` cheapest ops whose values take memory; plan->recompute_most becomes the number of all of them. A byte that is
  * read or written counts as one operation, so that ops without arithmetic are not free. */
 static int drop_cheapest(struct recompute *r, int depth) {
     struct candidate *list = calloc((size_t)r->forward + 1, sizeof *list);
@@ -149,7 +149,7 @@ static int drop_cheapest(struct recompute *r, int depth) {
     }
     qsort(list, (size_t)count, sizeof *list, cheaper_first);
     for (int i = 0; i < count && i < depth; i++) r->dropped[list[i].op] = 1;
-    r->plan->recompute_depth = count;
+    r->plan->recompute_most = count;
     free(list);
     return 0;
 }

@@ -25,8 +25,9 @@ static int count_step(struct trainer *t, const struct step_report *report) {
     t->step++;
     t->adam_step += !report->skipped;
     t->skipped += report->skipped;
+    int searching = report->skipped && t->scale.scale > 1; /* a scale that is too large is not a run that fails */
     t->scale = loss_scale_next(t->scale, &t->config->train, report->skipped && t->targets);
-    t->skipped_in_a_row = report->skipped ? t->skipped_in_a_row + 1 : 0;
+    t->skipped_in_a_row = report->skipped && !searching ? t->skipped_in_a_row + 1 : 0;
     if (t->skipped_in_a_row <= t->config->guard.max_skipped) return 0;
     TRY(trainer_save(t));
     fail(STATUS_FAILED,

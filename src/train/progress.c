@@ -84,8 +84,8 @@ void progress_step(const struct trainer *t, const struct step_report *r) {
         const struct sampler_options *o = &t->sampler.options;
         long long sequences = (long long)(o->slots * o->micro_batches * o->batch);
         log_line("step %lld is skipped: %s; its data are sequences %lld to %lld of %s", (long long)r->step,
-                 t->targets ? t->scale.scale ? "its loss or gradient is not finite, so the loss scale is halved"
-                                             : "its loss or gradient is not finite"
+                 t->targets ? t->scale.scale > 1 ? "its loss or gradient is not finite, so the loss scale is halved"
+                                                 : "its loss or gradient is not finite"
                             : "none of its tokens counts as a target",
                  (long long)r->step * sequences, (long long)(r->step + 1) * sequences - 1, t->config->data.train);
     }

@@ -108,7 +108,8 @@ static int open_run(struct trainer *t) {
 int trainer_open(struct trainer *t, const struct config *config, struct comm *comm,
                  const struct train_options *options) {
     memset(t, 0, sizeof *t);
-    t->config = config;
+    t->own = *config;
+    t->config = &t->own;
     t->comm = comm;
     t->options = options;
     t->saved_step = t->lock = -1;
@@ -117,6 +118,8 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     TRY(comm_agree(comm, open_run(t)));
     if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */
     TRY(comm_agree(comm, open_folder(t)));
+    if (!options->resume && config->train.stage == 2)
+        log_line("stage 2: starts from the weights of %s", t->config->train.init_from);
     if (options->resume) TRY(trainer_resume(t));
     TRY(comm_agree(comm, prefetch_open(&t->prefetch, &t->sampler, t->run.plan->slot_lo, t->run.plan->slot_hi, t->step,
                                        t->config->data.prefetch)));

@@ -96,6 +96,26 @@ static int check_tokenizer(struct trainer *t, const char *path) {
     return tokenizer_to_json(made_with, &t->tokenizer_json, &length);
 }
 
+/* Parameters are saved in fp64 or in fp32, and not converted. */
+static int check_precision(const struct config *config, const struct config *made_with, const char *path) {
+    int now = config->train.precision == PRECISION_FP64, then = made_with->train.precision == PRECISION_FP64;
+    if (now == then) return 0;
+    return fail(STATUS_BAD_DATA,
+                "train.precision: %s: its parameters are %s and those of this run %s; fp64 goes on in fp64 alone, the "
+                "others in each other",
+                path, then ? "fp64" : "fp32", now ? "fp64" : "fp32");
+}
+
+static int check_origin(const struct config *config, const struct config *made_with) {
+    const struct config_train *now = &config->train, *then = &made_with->train;
+    if (now->stage == then->stage && !strcmp(now->init_from, then->init_from)) return 0;
+    return fail(
+        STATUS_USAGE,
+        "train.stage, train.init_from: they say where the run started (stage %lld%s%s), which cannot change when "
+        "it goes on; start a new run with --run NAME",
+        (long long)then->stage, then->init_from[0] ? ", " : "", then->init_from);
+}
+
 static int load(struct trainer *t, const char *path) {
     struct config made_with;
     struct ckpt_meta meta;
@@ -105,6 +125,8 @@ static int load(struct trainer *t, const char *path) {
                            "%s: this checkpoint is of another architecture; resume without the --set that changes it, "
                            "or start a new run: ",
                            path);
+    TRY(check_precision(t->config, &made_with, path));
+    TRY(check_origin(t->config, &made_with));
     if (config_same_training(t->config, "now", &made_with, "the checkpoint"))
         log_line(
             "warning: the run goes on with changed settings, so its bits differ from a run that never stopped:\n%s",
@@ -124,7 +146,9 @@ static int load(struct trainer *t, const char *path) {
     t->step = meta.step;
     t->adam_step = meta.adam_step;
     t->skipped = meta.skipped;
-    if (meta.loss_scale && t->scale.scale) t->scale = (struct loss_scale){meta.loss_scale, meta.scale_steps};
+    /* Who asks for another first scale gets it. */
+    if (meta.loss_scale && t->scale.scale && made_with.train.loss_scale == t->config->train.loss_scale)
+        t->scale = (struct loss_scale){meta.loss_scale, meta.scale_steps};
     t->saved_step = meta.step;
     ckpt_meta_free(&meta);
     return run_load(&t->run, path);
@@ -139,17 +163,19 @@ static int load_weights(struct trainer *t, const char *path) {
                            "train.init_from: %s: stage 2 needs the architecture of these weights (keys that 'lockstep "
                            "train --help-config' does not mark [architecture] are free): ",
                            path);
+    TRY(check_precision(t->config, &made_with, path));
     TRY(check_tokenizer(t, path));
-    TRY(run_load_params(&t->run, path));
-    log_line("stage 2: starts from the weights of %s", path);
-    return 0;
+    return run_load_params(&t->run, path);
 }
 
 int trainer_begin(struct trainer *t) {
     char path[2048] = "";
     if (t->config->train.stage == 1) return comm_agree(t->comm, run_init(&t->run));
     TRY(choose(t, t->config->train.init_from, path, sizeof path));
-    return comm_agree(t->comm, load_weights(t, path));
+    TRY(comm_agree(t->comm, load_weights(t, path)));
+    /* The checkpoint itself, so that it is known what the run came from, and a run that begins again starts there. */
+    if (strlen(path) < sizeof t->own.train.init_from) memcpy(t->own.train.init_from, path, strlen(path) + 1);
+    return 0;
 }
 
 /* By rank 0. Whether the run was stopped before its first checkpoint. Where metrics tell that one was written, its absence

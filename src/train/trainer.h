@@ -20,7 +20,8 @@ struct step_report {
 };
 
 struct trainer {
-    const struct config *config;
+    const struct config *config; /* = &own */
+    struct config own;
     const struct train_options *options;
     struct comm *comm;
     struct run run;

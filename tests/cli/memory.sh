@@ -53,7 +53,7 @@ expect 0 ranks 3 "$LOCKSTEP" train run.yaml --run three --use-gradient-checkpoin
 same_run runs/llama runs/three without_ranks
 
 say "a budget is kept; one that is too small names the least that would do, which then does"
-refuses 2 'train.recompute_budget_mb: 0.01 MiB are not enough for any plan .* the least that would do is [0-9.]+$' \
+refuses 2 'train.recompute_budget_mb: 0.01 MiB are not enough for this model .* the least that would do is [0-9.]+$' \
     "$LOCKSTEP" train run.yaml --run small --set train.recompute=budget --set train.recompute_budget_mb=0.01
 least=$(sed -E 's/.*least that would do is //' "$ERR")
 expect 0 "$LOCKSTEP" plan run.yaml --set train.recompute=budget --set "train.recompute_budget_mb=$least"
@@ -63,3 +63,10 @@ for part in 1 2 3 4; do
     total=$(bytes total --set train.recompute=budget --set "train.recompute_budget_mb=$(awk "BEGIN { print $budget / 1048576 + 0.001 }")")
     ((total <= budget + 1100)) || die "the plan takes $total bytes of a budget of $budget"
 done
+
+say "a budget is refused only when no depth keeps it, and recomputation needs shared memory"
+shape=(--set model.layers=3 --set train.micro_batch=16 --set train.recompute=budget)
+refuses 2 'the least that would do is' "$LOCKSTEP" plan run.yaml "${shape[@]}" --set train.recompute_budget_mb=0.01
+least=$(sed -E 's/.*least that would do is //' "$ERR")
+expect 0 "$LOCKSTEP" plan run.yaml "${shape[@]}" --set "train.recompute_budget_mb=$least"
+refuses 2 'set one of the two' "$LOCKSTEP" plan run.yaml --use-gradient-checkpointing --no-compile
