@@ -22,6 +22,7 @@ static const struct schema_key keys[] = {
     SETTINGS("speed_set", speed_set,
              "keys that both sides set in addition in runs for memory and speed, which then are runs of their own: a "
              "larger model, say; --quick does without"),
+    SETTINGS("quick_set", quick_set, "keys that both sides set in addition with --quick: less text, say"),
     SETTINGS("baseline.set", side[BASELINE].set, "keys that the baseline sets"),
     {"baseline.ranks", VALUE_WHOLE, AT(side[BASELINE].ranks), "0", CLASS_RUN,
      "ranks of the baseline; 0: as run_all says", .low = 0, .high = 1024},
@@ -74,6 +75,12 @@ static int apply(const char *lines, struct config *config, const char *where) {
         TRY(config_set(config, line, value, where));
     }
     return 0;
+}
+
+void case_make_quick(struct bench_case *c) {
+    size_t used = strlen(c->set);
+    snprintf(c->set + used, sizeof c->set - used, "%s", c->quick_set);
+    c->speed_set[0] = '\0';
 }
 
 int case_speed_apart(const struct bench_case *c) { return c->speed_set[0] != '\0'; }
@@ -158,8 +165,11 @@ static int64_t steps_of(const struct config *config, int64_t tokens) {
 
 static int check_sides(const struct bench_case *c, const char *root) {
     enum { FEWEST_STEPS = 4 }; /* two of them warm up */
+    struct bench_case quick = *c;
+    case_make_quick(&quick);
     struct config config[SIDES];
     for (int side = 0; side < SIDES; side++) {
+        TRY(case_config(&quick, (enum side)side, 1, root, &config[side]));
         TRY(case_config(c, (enum side)side, 0, root, &config[side]));
         TRY(case_config(c, (enum side)side, 1, root, &config[side]));
         int64_t fewer = c->quick_tokens < c->tokens ? c->quick_tokens : c->tokens;

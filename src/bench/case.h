@@ -13,6 +13,7 @@ struct bench_case {
     char set[CONFIG_LIST]; /* of both sides: a line "key=value" for each */
     char speed_set
         [CONFIG_LIST]; /* of both sides in runs that are only timed, which then alone count for memory and speed */
+    char quick_set[CONFIG_LIST]; /* of both sides with --quick */
     struct case_side {
         char set[CONFIG_LIST];
         int64_t ranks; /* 0: as run_all is told */
@@ -41,6 +42,9 @@ int case_load_all(const char *folder, const char *root, const char *only, struct
 
 /* The config that a side runs with, checked; `for_loss`: a run that trains, and not one that is only timed. */
 int case_config(const struct bench_case *c, enum side side, int for_loss, const char *root, struct config *config);
+
+/* What --quick makes of a case: quick_set is set too, and one model serves for loss and speed. */
+void case_make_quick(struct bench_case *c);
 
 /* Whether memory and speed are measured with another model than the loss is. */
 int case_speed_apart(const struct bench_case *c);

@@ -11,7 +11,7 @@
 #include "bench/child.h"
 #include "bench/stats.h"
 
-enum { WARM_UP = 2, EVALUATIONS = 10, QUICK_EVALUATIONS = 4, WORDS = 32 };
+enum { WARM_UP = 2, EVALUATIONS = 10, QUICK_EVALUATIONS = 2, WORDS = 32 };
 
 int measure_ranks(const struct measure *m, const struct bench_case *c, enum side side) {
     return c->side[side].ranks ? (int)c->side[side].ranks : m->ranks;

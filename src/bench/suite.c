@@ -237,7 +237,7 @@ static int open_suite(struct suite *s, const struct suite_options *options) {
                  options->quick ? "-quick" : "") >= (int)sizeof s->folder)
         return fail(STATUS_USAGE, "--results: %.200s… is too long", options->results);
     TRY(case_load_all(options->cases, options->measure.root, options->only, &s->cases, &s->count));
-    for (int i = 0; i < s->count && options->quick; i++) s->cases[i].speed_set[0] = '\0'; /* one small model for all */
+    for (int i = 0; i < s->count && options->quick; i++) case_make_quick(&s->cases[i]);
     TRY(key_program(options->measure.program, &s->program));
     s->entries = calloc((size_t)s->count + 1, sizeof *s->entries);
     if (!s->entries) return fail(STATUS_FAILED, "out of memory");
