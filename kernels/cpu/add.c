@@ -6,11 +6,8 @@ void K(add)(const struct kernel_args *a) {
     value *y = a->out[0].data;
     int64_t n = elements(&a->out[0]);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
-    for (int64_t begin = 0; begin < n; begin += BLOCK) {
-        int64_t end = smaller(begin + BLOCK, n);
-#pragma omp simd
-        for (int64_t i = begin; i < end; i++) y[i] = put(get(left[i]) + get(right[i]));
-    }
+    for (int64_t begin = 0; begin < n; begin += BLOCK)
+        add_row(left + begin, right + begin, smaller(BLOCK, n - begin), y + begin);
 }
 
 void K(take_row)(const struct kernel_args *a) {

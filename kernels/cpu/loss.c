@@ -1,48 +1,19 @@
 /* Cross-entropy and what happens to the loss: clamped, recorded, and turned into the seed of the backward pass. Losses
- * are double in both builds. */
-#include "real.h"
+ * are double in all builds. */
+#include "xent.h"
 
 void K(xent)(const struct kernel_args *a) {
-    const value *logits = a->in[0].data;
-    const int32_t *targets = a->in[1].data;
     double *loss = a->out[0].data;
-    real *lse = a->out[1].data;
-    int64_t vocabulary = a->attr->vocab, stride = a->in[0].dim[1], rows = a->in[0].dim[0];
-#pragma omp parallel for schedule(static) if (rows * vocabulary >= SMALL)
-    for (int64_t row = 0; row < rows; row++) lse[row] = log_sum_exp(logits + row * stride, vocabulary);
-
-    double total = 0;
-    int64_t count = 0;
-    for (int64_t row = 0; row < rows; row++) {
-        if (targets[row] < 0) continue;
-        total += (double)lse[row] - (double)get(logits[row * stride + targets[row]]);
-        count++;
-    }
-    loss[0] = count > 0 ? total / (double)count : 0;
-    loss[1] = (double)count;
+    loss[0] = loss[1] = 0;
+    xent_rows(a->in[0].data, a->in[1].data, a->in[0].dim[0], a->attr->vocab, a->in[0].dim[1], a->out[1].data, loss);
+    xent_mean(loss);
 }
 
 void K(xent_grad)(const struct kernel_args *a) {
-    const value *logits = a->in[0].data;
-    const real *lse = a->in[2].data;
-    const int32_t *targets = a->in[1].data;
     const double *loss = a->in[3].data, *dloss = a->in[4].data;
-    value *dlogits = a->out[0].data;
-    int64_t vocabulary = a->attr->vocab, stride = a->in[0].dim[1], rows = a->in[0].dim[0];
     real factor = loss[1] > 0 ? (real)(dloss[0] / loss[1]) : 0;
-#pragma omp parallel for schedule(static) if (rows * vocabulary >= SMALL)
-    for (int64_t row = 0; row < rows; row++) {
-        const value *from = logits + row * stride;
-        value *to = dlogits + row * stride;
-        real shift = lse[row];
-        int64_t live = targets[row] < 0 ? 0 : vocabulary;
-        memset(to + live, 0, (size_t)(stride - live) * sizeof *to);
-        if (!live) continue;
-        real target = get(from[targets[row]]); /* to may be from */
-#pragma omp simd
-        for (int64_t i = 0; i < vocabulary; i++) to[i] = put(real_exp(get(from[i]) - shift) * factor);
-        to[targets[row]] = put(real_exp(target - shift) * factor - factor);
-    }
+    xent_rows_grad(a->in[0].data, a->in[1].data, a->in[2].data, a->in[0].dim[0], a->attr->vocab, a->in[0].dim[1],
+                   factor, 0, a->out[0].data);
 }
 
 void K(clamp)(const struct kernel_args *a) {

@@ -16,15 +16,11 @@
 #include <omp.h>
 
 #include "product.h"
+#include "tiles.h"
 
 enum {
-    TILE_HEIGHT = 256, /* at most: b is packed once for so many rows */
-    TILE_WIDTH = 192,  /* at most: a multiple of SLIVER, and a block of b fits the cache beside what passes by */
-    TILE_MIN = 64,     /* sides are halved down to it */
-    TILES = 8,         /* the count that is wanted, and below twice that a multiple of 4: threads get equal shares */
-    TILE_STEP = 16,    /* sides are multiples of it: whole vectors */
-    FEW = 8,           /* a product with a shorter side would leave vectors half empty: CBLAS knows what to do */
-    ALONE = 32768,     /* products of fewer multiplications take one thread */
+    TILE_WIDTH = 192, /* at most: a multiple of SLIVER, and a block of b fits the cache beside what passes by */
+    FEW = 8,          /* a product with a shorter side would leave vectors half empty: CBLAS knows what to do */
 };
 
 struct product {
@@ -33,13 +29,7 @@ struct product {
     const real *a, *b;
     real *c;
     int64_t a_stride, b_stride; /* of rows as they are stored */
-    int64_t height, width;      /* of tiles */
     int64_t depth;              /* of blocks of the inner dimension */
-};
-
-/* The tile whose upper left corner is (row, column). */
-struct tile {
-    int64_t row, column, height, width;
 };
 
 static const real *a_at(const struct product *p, int64_t row, int64_t k) {
@@ -314,33 +304,6 @@ static void compute(const struct product *p, const struct tile *t, const struct 
 
 #endif
 
-static int64_t divide_up(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
-
-/* n / parts, at least, in whole steps. */
-static int64_t side(int64_t n, int64_t parts) { return divide_up(divide_up(n, parts), TILE_STEP) * TILE_STEP; }
-
-/* Sets the sides of tiles. Low ones pack b more often; narrow ones pack a transposed a more often, and cost little
- * else. */
-static void cut(struct product *p) {
-    int64_t r = divide_up(p->m, TILE_HEIGHT), c = divide_up(p->n, TILE_WIDTH);
-    while (r * c < TILES || (r * c < 2 * TILES && r * c % 4 != 0)) {
-        int64_t height = p->m / r, width = p->n / c * (p->a_transposed ? 1 : 4);
-        if (height < 2 * TILE_MIN && width < 2 * TILE_MIN) break;
-        if (width >= height)
-            c *= 2;
-        else
-            r *= 2;
-    }
-    p->height = side(p->m, r);
-    p->width = side(p->n, c);
-    p->depth = side(p->k, divide_up(p->k, DEPTH));
-}
-
-static struct tile tile_at(const struct product *p, int64_t index) {
-    int64_t rows = divide_up(p->m, p->height), row = index % rows * p->height, column = index / rows * p->width;
-    return (struct tile){row, column, smaller(p->height, p->m - row), smaller(p->width, p->n - column)};
-}
-
 void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
                 int add, real *c) {
     struct product p = {
@@ -356,12 +319,14 @@ void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_
         .a_stride = a_transposed ? m : k,
         .b_stride = b_transposed ? k : n,
     };
-    cut(&p);
+    const struct tiling tiling = tiling_of(m, n, k, a_transposed, TILE_WIDTH, DEPTH);
+    p.depth = tiling.depth;
     int few = smaller(smaller(m, n), k) < FEW;
-    int64_t tiles = divide_up(m, p.height) * divide_up(n, p.width);
+    int64_t tiles = tiling_count(&tiling);
 #pragma omp parallel for schedule(dynamic) if (m * n * k >= ALONE)
     for (int64_t i = 0; i < tiles; i++) {
-        struct tile tile = tile_at(&p, i), next = tile_at(&p, smaller(i + omp_get_num_threads(), tiles - 1));
+        struct tile tile = tile_at(&tiling, i);
+        struct tile next = tile_at(&tiling, smaller(i + omp_get_num_threads(), tiles - 1));
         if (few)
             leave_to_cblas(&p, &tile);
         else

@@ -21,7 +21,7 @@
 #endif
 #include "bf16.h"
 #include "product_bf16.h"
-#include "real.h"
+#include "tiles.h"
 
 /* ROWS * VECTORS sums, VECTORS vectors of b and an element of a fill the vector registers. */
 #if defined __AVX512F__
@@ -59,12 +59,6 @@ enum {
     VECTORS = 3,
     SLIVER = VECTORS * LANES,
 
-    TILE_HEIGHT = 256, /* at most: b is packed once for so many rows */
-    TILE_MIN = 64,     /* sides are halved down to it */
-    TILES = 8,         /* the count that is wanted, and below twice that a multiple of 4: threads get equal shares */
-    TILE_STEP = 16,    /* sides and depths are multiples of it: whole vectors, and no pair in two blocks */
-    ALONE = 32768,     /* products of fewer multiplications take one thread */
-
     DEPTH = 768,                               /* of a block, at most; results depend on it */
     LINE = 64 / sizeof(uint16_t),              /* elements that one request brings */
     STRIP = ROWS * CELLS * DEPTH / 2 + 2 * 16, /* cells; no power of two: strips would share places in the cache */
@@ -84,13 +78,7 @@ struct product {
     uint16_t *values; /* the result, or NULL and */
     float *reals;
     int64_t a_stride, b_stride; /* of rows as they are stored */
-    int64_t height, width;      /* of tiles */
     int64_t depth;              /* of blocks of the inner dimension */
-};
-
-/* The tile whose upper left corner is (row, column). */
-struct tile {
-    int64_t row, column, height, width;
 };
 
 /* ROWS rows of a against one sliver of b. */
@@ -426,49 +414,16 @@ static void compute(const struct product *p, const struct tile *t, const struct 
     }
 }
 
-static int64_t divide_up(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
-
-/* n / parts, at least, in whole steps. */
-static int64_t side(int64_t n, int64_t parts) { return divide_up(divide_up(n, parts), TILE_STEP) * TILE_STEP; }
-
-/* Sets the sides of tiles. Low ones pack b more often; narrow ones pack a transposed a more often, and cost little
- * else. */
-static void cut(struct product *p) {
-    int64_t r = divide_up(p->m, TILE_HEIGHT), c = divide_up(p->n, TILE_WIDTH);
-    while (r * c < TILES || (r * c < 2 * TILES && r * c % 4 != 0)) {
-        int64_t height = p->m / r, width = p->n / c * (p->a_transposed ? 1 : 4);
-        if (height < 2 * TILE_MIN && width < 2 * TILE_MIN) break;
-        if (width >= height)
-            c *= 2;
-        else
-            r *= 2;
-    }
-    p->height = side(p->m, r);
-    p->width = side(p->n, c);
-    p->depth = side(p->k, divide_up(p->k, DEPTH));
-}
-
-/* Tiles that follow each other share rows of the larger operand, which then comes from the cache. */
-static struct tile tile_at(const struct product *p, int64_t index) {
-    int64_t rows = divide_up(p->m, p->height), columns = divide_up(p->n, p->width), row, column;
-    if (p->m > p->n) {
-        row = index / columns * p->height;
-        column = index % columns * p->width;
-    } else {
-        row = index % rows * p->height;
-        column = index / rows * p->width;
-    }
-    return (struct tile){row, column, smaller(p->height, p->m - row), smaller(p->width, p->n - column)};
-}
-
 static void multiply_all(struct product p) {
     p.a_stride = p.a_transposed ? p.m : p.k;
     p.b_stride = p.b_transposed ? p.k : p.n;
-    cut(&p);
-    int64_t tiles = divide_up(p.m, p.height) * divide_up(p.n, p.width);
+    const struct tiling tiling = tiling_of(p.m, p.n, p.k, p.a_transposed, TILE_WIDTH, DEPTH);
+    p.depth = tiling.depth;
+    int64_t tiles = tiling_count(&tiling);
 #pragma omp parallel for schedule(dynamic) if (p.m * p.n * p.k >= ALONE)
     for (int64_t i = 0; i < tiles; i++) {
-        struct tile tile = tile_at(&p, i), next = tile_at(&p, smaller(i + omp_get_num_threads(), tiles - 1));
+        struct tile tile = tile_at(&tiling, i);
+        struct tile next = tile_at(&tiling, smaller(i + omp_get_num_threads(), tiles - 1));
         compute(&p, &tile, &next);
     }
 }

@@ -144,20 +144,6 @@ static inline double row_dot(const value *x, const value *y, int64_t n) {
     return total;
 }
 
-/* log(sum of e^row), shifted by the largest element so that nothing overflows. NaN in, NaN out. */
-static inline real log_sum_exp(const value *row, int64_t n) {
-    real top = row_max(row, n);
-    double total = 0;
-    for (int64_t begin = 0; begin < n; begin += ROW_PART) {
-        int64_t end = smaller(begin + ROW_PART, n);
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = begin; i < end; i++) sum += real_exp(get(row[i]) - top);
-        total += (double)sum;
-    }
-    return (real)((double)top + log(total));
-}
-
 /* row[i] = e^(row[i] - shift); returns their sum. */
 static inline double row_exp(real *row, int64_t n, real shift) {
     double total = 0;

@@ -1,17 +1,8 @@
-/* The soft cap of logits, c tanh(x / c) (Bello et al. 2016, section 5.1). */
+/* The soft cap as an op of its own. */
 #include "softcap.h"
 
 void K(softcap)(const struct kernel_args *a) {
-    const value *x = a->in[0].data;
-    value *y = a->out[0].data;
-    real cap = (real)a->attr->cap, inverse = (real)(1 / a->attr->cap);
-    int64_t n = elements(&a->out[0]);
-#pragma omp parallel for schedule(static) if (n >= SMALL)
-    for (int64_t begin = 0; begin < n; begin += BLOCK) {
-        int64_t end = smaller(begin + BLOCK, n);
-#pragma omp simd
-        for (int64_t i = begin; i < end; i++) y[i] = put(cap * real_tanh(get(x[i]) * inverse));
-    }
+    softcap_values(a->in[0].data, elements(&a->out[0]), a->attr->cap, a->out[0].data);
 }
 
 void K(softcap_grad)(const struct kernel_args *a) {

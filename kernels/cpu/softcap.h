@@ -1,4 +1,4 @@
-/* tanh for logits. */
+/* The soft cap of logits, c tanh(x / c) (Bello et al. 2016, section 5.1). */
 #ifndef CPU_SOFTCAP_H
 #define CPU_SOFTCAP_H
 
@@ -21,6 +21,17 @@ static inline float real_tanh(float u) {
 static inline real capped_slope(real part) {
     real square = part * part;
     return square < 1 ? 1 - square : 0;
+}
+
+/* y = cap tanh(x / cap). y may be x. */
+static inline void softcap_values(const value *x, int64_t n, double cap, value *y) {
+    real limit = (real)cap, inverse = (real)(1 / cap);
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, n);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) y[i] = put(limit * real_tanh(get(x[i]) * inverse));
+    }
 }
 
 #endif

@@ -21,15 +21,14 @@ static void note_failures(struct summary *s) {
         if (*p == '|') *p = '/';
 }
 
-static struct values v; /* too large for a stack; one thread writes pages */
-
-static void note_speed(struct summary *s, const struct bench_run *run) {
+static void note_speed(struct summary *s, const struct bench_run *run, struct values *v) {
     s->planned[run->side] = (double)run->planned_bytes;
-    v.peak[run->side][s->pairs] = (double)run->peak_bytes;
-    v.speed[run->side][s->pairs] = (double)run->tokens_per_step / run->step_s;
+    v->peak[run->side][s->pairs] = (double)run->peak_bytes;
+    v->speed[run->side][s->pairs] = (double)run->tokens_per_step / run->step_s;
 }
 
 void summarize(struct summary *s, const struct bench_case *c, const struct record *record) {
+    static struct values v; /* too large for a stack; one thread writes pages */
     memset(s, 0, sizeof *s);
     s->c = c;
     s->record = record;
@@ -41,7 +40,7 @@ void summarize(struct summary *s, const struct bench_case *c, const struct recor
         int for_loss = run[BASELINE]->for_loss && run[OPTIMIZED]->for_loss;
         int timed = !for_loss || !case_speed_apart(c);
         for (int side = 0; side < SIDES; side++) {
-            if (timed) note_speed(s, run[side]);
+            if (timed) note_speed(s, run[side], &v);
             if (for_loss) v.loss[side][s->seeds] = run[side]->val_loss;
         }
         s->seeds += for_loss;

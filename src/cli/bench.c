@@ -63,7 +63,7 @@ static int ops_config(struct config *config) {
 
 static int parse(int argc, char **argv, struct request *request) {
     struct option options[CLI_FLAGS_ROOM];
-    cli_add_flags(own_options, options);
+    TRY(cli_add_flags(own_options, options));
     opterr = 0;
     for (int pass = 0; pass < 2; pass++) { /* the file first, then what overrides it */
         optind = 1;

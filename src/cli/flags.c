@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "config/config.h"
+#include "base/check.h"
 
 /* `on` is what --use-NAME sets, `off` what --no-NAME sets; without them the flag is --NAME VALUE. */
 static const struct flag {
@@ -29,12 +29,16 @@ static void add(struct option *out, int index, int off) {
     *out = (struct option){name, flag->on ? no_argument : required_argument, NULL, CLI_FLAGS_FIRST + 2 * index + off};
 }
 
-void cli_add_flags(const struct option *own, struct option out[CLI_FLAGS_ROOM]) {
+int cli_add_flags(const struct option *own, struct option out[CLI_FLAGS_ROOM]) {
     int count = 0;
-    for (; own[count].name && count < CLI_FLAGS_ROOM - 2 * FLAGS - 1; count++) out[count] = own[count];
+    for (; own[count].name; count++) {
+        if (count + 2 * FLAGS + 1 >= CLI_FLAGS_ROOM) return fail(STATUS_FAILED, "raise CLI_FLAGS_ROOM");
+        out[count] = own[count];
+    }
     for (int i = 0; i < FLAGS; i++)
         for (int off = 0; off <= (flags[i].on != NULL); off++) add(&out[count++], i, off);
     memset(&out[count], 0, sizeof out[count]);
+    return 0;
 }
 
 int cli_take_flag(int code, const char *argument, struct config *config) {

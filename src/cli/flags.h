@@ -6,11 +6,11 @@
 
 #include "config/config.h"
 
-enum { CLI_FLAGS_FIRST = 1024, CLI_FLAGS_ROOM = 40 };
+enum { CLI_FLAGS_FIRST = 1024, CLI_FLAGS_ROOM = 64 };
 
 /* Copies a command's own options, which end with a zero name, and appends the flags. `out` has CLI_FLAGS_ROOM entries; own ones have
  * codes below CLI_FLAGS_FIRST. */
-void cli_add_flags(const struct option *own, struct option out[CLI_FLAGS_ROOM]);
+int cli_add_flags(const struct option *own, struct option out[CLI_FLAGS_ROOM]);
 
 /* Sets what the option with this code stands for; nothing when it is no flag. `argument` is getopt's optarg. */
 int cli_take_flag(int code, const char *argument, struct config *config);

@@ -52,7 +52,7 @@ int cli_plan(int argc, char **argv) {
     int64_t ranks = 1, rank = 0;
     int explain = 0, json = 0, generate = 0;
     struct option options[CLI_FLAGS_ROOM];
-    cli_add_flags(own_options, options);
+    TRY(cli_add_flags(own_options, options));
     config_defaults(&config);
     opterr = 0;
     for (int pass = 0; pass < 2; pass++) { /* the file first, then what overrides it */

@@ -52,7 +52,7 @@ struct request {
 static int find_files(int argc, char **argv, int print, struct request *request) {
     opterr = 0;
     optind = 1;
-    cli_add_flags(own_options, request->options);
+    TRY(cli_add_flags(own_options, request->options));
     for (int c; (c = getopt_long(argc, argv, "", request->options, NULL)) != -1;) {
         if (c == '?') return cli_bad_option("train", argv);
         if (c == OPT_RESUME) request->resume = optarg;

@@ -47,7 +47,8 @@ static int branch(struct builder *b, const struct mixer *mixer, const char *norm
 static int token_table(struct builder *b, const char *name, int *table) {
     const struct config_model *model = &b->config->model;
     TRY(builder_param(b, name, config_vocab_rows(model), model->width, INIT_STD, 0, table));
-    return builder_pad(b, *table, model->vocab);
+    builder_pad(b, *table, model->vocab);
+    return 0;
 }
 
 /* Only the row whose next token is wanted goes through the head in generation. */

@@ -46,10 +46,9 @@ int builder_param(struct builder *b, const char *name, int64_t rows, int64_t col
     return plan_add_param(b->plan, &added);
 }
 
-int builder_pad(struct builder *b, int param, int64_t rows) {
+void builder_pad(struct builder *b, int param, int64_t rows) {
     for (int i = 0; i < b->plan->n_params; i++)
         if (b->plan->params[i].buf == param) b->plan->params[i].used = rows * b->plan->bufs[param].dim[1];
-    return 0;
 }
 
 int plan_shape(const struct plan *plan, const struct op *op, unsigned wanted, struct buf outs[MAX_OUT]) {

@@ -37,7 +37,7 @@ int builder_param(struct builder *b, const char *name, int64_t rows, int64_t col
                   int *param);
 
 /* Only the first `rows` rows of the parameter are used: the rest starts at 0. */
-int builder_pad(struct builder *b, int param, int64_t rows);
+void builder_pad(struct builder *b, int param, int64_t rows);
 
 /* An op with every operand left out and the shape of the micro-batch filled in. */
 struct op builder_op(const struct builder *b, enum op_kind kind);

@@ -21,6 +21,7 @@ struct recompute {
     struct plan *plan;
     struct op *ops;     /* of the segment, as they were; owned */
     int count, forward; /* of ops, of those that come before the backward pass */
+    char *leaves;       /* for each op: it is read in another group of blocks; owned */
     char *dropped;      /* for each forward op; owned */
     int *maker;         /* for each buffer: the forward op that writes it, or NONE; owned */
     char *wanted;       /* for each buffer: the backward pass reads it; owned */
@@ -83,20 +84,21 @@ static int may_drop(const struct recompute *r, int i) {
     return op->layer != NONE;
 }
 
-/* Whether a forward op of another group of `every` blocks reads an output of op i. */
-static int leaves_group(const struct recompute *r, int i, int every) {
-    const struct op *op = &r->ops[i];
-    for (int j = i + 1; j < r->forward; j++) {
-        if (r->ops[j].layer != NONE && r->ops[j].layer / every == op->layer / every) continue;
-        for (int k = 0; k < MAX_IN; k++)
-            for (int o = 0; o < MAX_OUT; o++)
-                if (op->out[o] != NONE && r->ops[j].in[k] == op->out[o]) return 1;
-    }
-    return 0;
+/* Marks the forward ops of which an op of another group of `every` blocks reads an output. */
+static void mark_leaving(struct recompute *r, int every) {
+    memset(r->leaves, 0, (size_t)r->count);
+    for (int i = 0; i < r->forward; i++)
+        for (int k = 0; k < MAX_IN; k++) {
+            int in = r->ops[i].in[k], maker = in == NONE || in >= r->bufs ? NONE : r->maker[in];
+            if (maker == NONE || r->ops[maker].layer == NONE) continue;
+            int same = r->ops[i].layer != NONE && r->ops[i].layer / every == r->ops[maker].layer / every;
+            if (!same) r->leaves[maker] = 1;
+        }
 }
 
 static void drop_blocks(struct recompute *r, int every) {
-    for (int i = 0; i < r->forward; i++) r->dropped[i] = (char)(may_drop(r, i) && !leaves_group(r, i, every));
+    mark_leaving(r, every);
+    for (int i = 0; i < r->forward; i++) r->dropped[i] = (char)(may_drop(r, i) && !r->leaves[i]);
 }
 
 /* Every op is cheap against the products around it, except attention, whose values are few against its work only in long
@@ -139,12 +141,13 @@ static int drop_cheapest(struct recompute *r, int depth) {
     struct candidate *list = calloc((size_t)r->forward + 1, sizeof *list);
     int count = 0;
     if (!list) return fail(STATUS_FAILED, "plan: out of memory");
+    mark_leaving(r, 1);
     for (int i = 0; i < r->forward; i++) {
         int64_t bytes = 0;
         for (int k = 0; k < MAX_OUT; k++)
             if (r->ops[i].out[k] != NONE && r->wanted[r->ops[i].out[k]])
                 bytes += buf_bytes(&r->plan->bufs[r->ops[i].out[k]]);
-        if (!bytes || !may_drop(r, i) || leaves_group(r, i, 1)) continue;
+        if (!bytes || !may_drop(r, i) || r->leaves[i]) continue;
         list[count++] = (struct candidate){i, r->ops[i].layer, (double)work_of(r, i) / (double)bytes};
     }
     qsort(list, (size_t)count, sizeof *list, cheaper_first);
@@ -179,10 +182,11 @@ static int prepare(struct recompute *r, struct plan *plan) {
     r->count = plan->segment_end[SEG_MICRO_FIRST] - begin;
     r->ops = malloc((size_t)r->count * sizeof *r->ops);
     r->dropped = calloc((size_t)r->count, 1);
+    r->leaves = calloc((size_t)r->count, 1);
     r->wanted = calloc((size_t)r->bufs, 1);
     r->maker = malloc((size_t)r->bufs * sizeof *r->maker);
     r->clone = malloc((size_t)r->bufs * sizeof *r->clone);
-    if (!r->ops || !r->dropped || !r->wanted || !r->maker || !r->clone)
+    if (!r->ops || !r->dropped || !r->leaves || !r->wanted || !r->maker || !r->clone)
         return fail(STATUS_FAILED, "plan: out of memory");
     memcpy(r->ops, plan->ops + begin, (size_t)r->count * sizeof *r->ops);
     while (r->forward < r->count && r->ops[r->forward].kind != OP_loss_seed) r->forward++;
@@ -204,6 +208,7 @@ int plan_recompute(struct plan *plan, const struct config *config) {
     if (!status) status = rewrite(&r);
     free(r.ops);
     free(r.dropped);
+    free(r.leaves);
     free(r.wanted);
     free(r.maker);
     free(r.clone);

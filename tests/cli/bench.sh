@@ -136,3 +136,22 @@ expect 0 "$LOCKSTEP" bench --compare old results/here-quick
 prints '^[0-9]+ figures of [0-9]+ cases compared, 0 moved,' "that nothing moved"
 refuses 2 'give two folders' "$LOCKSTEP" bench --compare old
 refuses 2 'has no raw' "$LOCKSTEP" bench --compare old cases
+
+say "memory and speed with a larger model, in runs of their own; losses of a shared baseline are measured once; quick does without"
+rm cases/*.yaml
+case_file eps $'tokens: 3072\nspeed_set: {ckpt.keep: 60}\noptimized: {set: {train.eps: 0.5}}'
+case_file work $'tokens: 3072\nspeed_set: {ckpt.keep: 60}\noptimized: {set: {train.lr: 0.0012}}'
+case_file other $'tokens: 3072\nspeed_set: {ckpt.keep: 60}\nbaseline: {set: {train.lr: 0.0012}}'
+apart=("$LOCKSTEP" bench --cases cases --root . --results apart --machine here --seeds 2 --program "$synthetic")
+expect 0 "${apart[@]}"
+prints '^\| \[work\]\(work.md\) \| \+0\.0% \| .* \| -1[0-9]\.[0-9]% \(' "the slow-down of the larger model"
+# seconds FILE: how long the baseline's runs for the loss took; no two runs take the same to the last digit.
+seconds() { awk -F '[:,]' '/"side"/ { side = $2 + 0 } /"for_loss"/ { loss = $2 + 0 } /"train_s"/ && !side && loss { print $2 }' "apart/here/raw/$1.json"; }
+same "runs for the loss" 2 "$(seconds eps | wc -l)"
+same "runs of the shared baseline" "$(seconds eps)" "$(seconds work)"
+differ "runs of another baseline" "$(seconds eps)" "$(seconds other)"
+grep -q '^| Memory, planned (MiB) | 60.00 | 60.00 |' apart/here/eps.md || die "memory is not that of the larger model"
+grep -q 'ckpt.keep=60' apart/here/eps.md || die "the page does not tell of the larger model"
+[[ ! -e apart/here/eps-loss-time.svg ]] || die "a picture shows times of runs that were not made together"
+expect 0 "${apart[@]}" --quick
+grep -q '^| Memory, planned (MiB) | 2.00 | 2.00 |' apart/here-quick/eps.md || die "quick measures the larger model: $(grep planned apart/here-quick/eps.md)"

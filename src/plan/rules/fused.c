@@ -1,7 +1,5 @@
 #include "plan/rules/rules.h"
 
-static int is_vector(const struct buf *buf, int64_t elems) { return buf && buf->rank == 1 && buf->dim[0] == elems; }
-
 static int check_sum(const struct buf *const *in) {
     if (!is_matrix(in[0]) || !same_shape(in[0], in[1]))
         return fail(STATUS_USAGE, "a and b must be matrices of one shape");

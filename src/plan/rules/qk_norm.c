@@ -1,11 +1,9 @@
 #include "plan/rules/qkv.h"
 
-static int is_weight(const struct buf *buf, int64_t elems) { return buf && buf->rank == 1 && buf->dim[0] == elems; }
-
 static int qk_norm_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     int64_t size = 0;
     TRY(check_qkv(op, in[0], &size));
-    if (!is_weight(in[1], size) || !is_weight(in[2], size))
+    if (!is_vector(in[1], size) || !is_vector(in[2], size))
         return fail(STATUS_USAGE, "wq and wk must have a head's %lld channels", (long long)size);
     set_like(out[0], in[0]);
     set_shape(out[1], dtype_of_sums(in[0]->type), in[0]->dim[0], op->attr.heads + op->attr.kv_heads);
@@ -36,7 +34,7 @@ static int qk_norm_grad_shape(const struct op *op, const struct buf *const *in, 
     if (!same_shape(in[0], in[1])) return fail(STATUS_USAGE, "dy and qkv must have one shape");
     if (!is_matrix(in[2]) || in[2]->dim[0] != in[1]->dim[0] || in[2]->dim[1] != op->attr.heads + op->attr.kv_heads)
         return fail(STATUS_USAGE, "needs rstd of each head of each row");
-    if (!is_weight(in[3], size) || !is_weight(in[4], size))
+    if (!is_vector(in[3], size) || !is_vector(in[4], size))
         return fail(STATUS_USAGE, "wq and wk must have a head's %lld channels", (long long)size);
     set_like(out[0], in[1]);
     set_sums_like(out[1], in[3]);

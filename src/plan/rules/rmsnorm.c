@@ -1,11 +1,9 @@
 #include "plan/rules/rules.h"
 
-static int is_weight(const struct buf *buf, int64_t elems) { return buf && buf->rank == 1 && buf->dim[0] == elems; }
-
 static int rmsnorm_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     (void)op;
     if (!is_matrix(in[0])) return fail(STATUS_USAGE, "x must be a matrix");
-    if (!is_weight(in[1], in[0]->dim[1]))
+    if (!is_vector(in[1], in[0]->dim[1]))
         return fail(STATUS_USAGE, "w must have x's width, %lld", (long long)in[0]->dim[1]);
     set_like(out[0], in[0]);
     set_shape(out[1], dtype_of_sums(in[0]->type), in[0]->dim[0], 0);
@@ -33,7 +31,7 @@ static int rmsnorm_grad_shape(const struct op *op, const struct buf *const *in, 
     (void)op;
     if (!is_matrix(in[0]) || !same_shape(in[0], in[1])) return fail(STATUS_USAGE, "dy and x must have one shape");
     if (!in[2] || in[2]->dim[0] != in[1]->dim[0]) return fail(STATUS_USAGE, "needs rstd of each row");
-    if (!is_weight(in[3], in[1]->dim[1])) return fail(STATUS_USAGE, "w must have x's width");
+    if (!is_vector(in[3], in[1]->dim[1])) return fail(STATUS_USAGE, "w must have x's width");
     if (in[4] && !same_shape(in[4], in[1])) return fail(STATUS_USAGE, "prev must have x's shape");
     set_like(out[0], in[1]);
     set_sums_like(out[1], in[3]);

@@ -31,6 +31,9 @@ static inline void set_sums_like(struct buf *out, const struct buf *like) {
 
 static inline int is_real(const struct buf *buf) { return buf && buf->type != DTYPE_I32 && buf->type != DTYPE_U8; }
 static inline int is_matrix(const struct buf *buf) { return buf && buf->rank == 2; }
+static inline int is_vector(const struct buf *buf, int64_t elems) {
+    return buf && buf->rank == 1 && buf->dim[0] == elems;
+}
 static inline int same_shape(const struct buf *a, const struct buf *b) {
     return a && b && a->type == b->type && a->rank == b->rank && a->dim[0] == b->dim[0] && a->dim[1] == b->dim[1];
 }
