@@ -165,12 +165,14 @@ static int rebuild(const struct config *config, const struct plan_request *reque
     return build_once(config, request, forward, depth, plan);
 }
 
-/* Depth by depth, for a budget that not even the largest depth keeps: clones take memory too, so a smaller one may. */
+/* For a budget that not even the largest depth keeps: clones take memory too, so a smaller one may. Every depth is tried where there are
+ * few, and else so many evenly spread ones: a plan of hundreds of blocks takes seconds. */
 static int build_least(const struct config *config, const struct plan_request *request,
                        int (*forward)(struct builder *builder), int depths, double budget, struct plan **plan) {
+    enum { TRIES = 24 };
     const double mib = 1048576;
     double least = (double)plan_total_bytes(*plan);
-    for (int depth = 0; depth < depths; depth++) {
+    for (int depth = 0; depth < depths; depth += depths / TRIES + 1) {
         TRY(rebuild(config, request, forward, depth, plan));
         double bytes = (double)plan_total_bytes(*plan);
         if (bytes <= budget) return 0;
