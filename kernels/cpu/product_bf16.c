@@ -417,7 +417,9 @@ static void compute(const struct product *p, const struct tile *t, const struct 
 static void multiply_all(struct product p) {
     p.a_stride = p.a_transposed ? p.m : p.k;
     p.b_stride = p.b_transposed ? p.k : p.n;
-    const struct tiling tiling = tiling_of(p.m, p.n, p.k, p.a_transposed, TILE_WIDTH, DEPTH);
+    struct tiling tiling = tiling_of(p.m, p.n, p.k, p.a_transposed, TILE_WIDTH, DEPTH);
+    tiling.along_rows =
+        p.m > p.n; /* rows of the larger operand then come from the cache; products of floats lose by it */
     p.depth = tiling.depth;
     int64_t tiles = tiling_count(&tiling);
 #pragma omp parallel for schedule(dynamic) if (p.m * p.n * p.k >= ALONE)

@@ -12,9 +12,11 @@ enum {
     ALONE = 32768,     /* products of fewer multiplications take one thread */
 };
 
-/* Sides of tiles of an [m, n] result, and the depth of blocks of the inner dimension. */
+/* Sides of tiles of an [m, n] result, the depth of blocks of the inner dimension, and which tiles follow each other: those of a column, or
+ * of a row. That changes time and no bit. */
 struct tiling {
     int64_t m, n, height, width, depth;
+    int along_rows;
 };
 
 /* A tile by its upper left corner. */
@@ -41,18 +43,17 @@ static inline struct tiling tiling_of(int64_t m, int64_t n, int64_t k, int a_tra
         else
             r *= 2;
     }
-    return (struct tiling){m, n, tile_side(m, r), tile_side(n, c), tile_side(k, divide_up(k, most_depth))};
+    return (struct tiling){m, n, tile_side(m, r), tile_side(n, c), tile_side(k, divide_up(k, most_depth)), 0};
 }
 
 static inline int64_t tiling_count(const struct tiling *t) {
     return divide_up(t->m, t->height) * divide_up(t->n, t->width);
 }
 
-/* Tiles that follow each other share rows of the larger operand, which then comes from the cache. */
 static inline struct tile tile_at(const struct tiling *t, int64_t index) {
     int64_t rows = divide_up(t->m, t->height), columns = divide_up(t->n, t->width);
-    int64_t row = (t->m > t->n ? index / columns : index % rows) * t->height;
-    int64_t column = (t->m > t->n ? index % columns : index / rows) * t->width;
+    int64_t row = (t->along_rows ? index / columns : index % rows) * t->height;
+    int64_t column = (t->along_rows ? index % columns : index / rows) * t->width;
     return (struct tile){row, column, smaller(t->height, t->m - row), smaller(t->width, t->n - column)};
 }
 
