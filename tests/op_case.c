@@ -51,29 +51,43 @@ static int add_io(const struct op_case *row, struct builder *b) {
     return case_buffer(b, "slot_losses", BUF_RESULT, DTYPE_F64, plan->slots, 0, &plan->slot_losses);
 }
 
-/* The forward ops again, as a segment of their own: all that finite differences need to run. */
-static int clone_forward(struct plan *plan, int forward_ops) {
+static int fuse(struct trial *t, enum segment segment) {
+    struct plan *plan = t->plan;
+    int ops = plan->n_ops;
+    if (!t->row->fused) return 0;
+    TRY(plan_fuse(plan, segment, &t->config));
+    if (plan->n_ops == ops) fail_msg("%s: nothing was fused", t->row->name);
+    return 0;
+}
+
+/* Forward ops again, as a segment of their own: all that finite differences need to run. */
+static int append_forward(struct trial *t, const struct op *ops, int count) {
+    struct plan *plan = t->plan;
     plan_begin_segment(plan, SEG_EVAL);
-    for (int i = 0; i < forward_ops; i++) {
-        struct op op = plan->ops[i];
-        TRY(plan_add_op(plan, &op));
-    }
-    return plan_end_segment(plan, SEG_EVAL);
+    for (int i = 0; i < count; i++) TRY(plan_add_op(plan, &ops[i]));
+    TRY(plan_end_segment(plan, SEG_EVAL));
+    return fuse(t, SEG_EVAL);
 }
 
 static int add_backward(struct trial *t, struct builder *b) {
     struct plan *plan = t->plan;
-    int forward_ops = plan->n_ops;
     struct buf dy = plan->bufs[t->y];
     dy.kind = BUF_INPUT;
     dy.alias = NONE;
     snprintf(dy.name, sizeof dy.name, "dy");
     TRY(plan_add_buf(plan, &dy, &t->dy));
     case_result(b, t->y);
-    TRY(plan_backward(plan, 0, t->y, t->dy));
-    TRY(plan_end_segment(plan, SEG_MICRO_FIRST));
-    TRY(plan_check(plan, "backward"));
-    return clone_forward(plan, forward_ops);
+    int count = plan->n_ops;
+    struct op *forward = malloc((size_t)count * sizeof *forward);
+    assert_non_null(forward);
+    memcpy(forward, plan->ops, (size_t)count * sizeof *forward);
+    int status = plan_backward(plan, 0, t->y, t->dy);
+    if (!status) status = plan_end_segment(plan, SEG_MICRO_FIRST);
+    if (!status) status = fuse(t, SEG_MICRO_FIRST);
+    if (!status) status = plan_check(plan, "backward");
+    if (!status) status = append_forward(t, forward, count);
+    free(forward);
+    return status;
 }
 
 static int build(struct trial *t, enum dtype type) {
@@ -112,7 +126,8 @@ static void set_model(const struct op_case *row, struct config_model *model) {
     if (!row->turning) return;
     model->position = POSITION_ROPE;
     model->rope_layout = row->pairs ? ROPE_PAIRS : ROPE_HALVES;
-    model->width = row->width / (model->heads + 2 * model->kv_heads) * model->heads; /* of the queries in "x" */
+    int64_t columns = row->out ? row->out : row->width; /* of queries, keys and values */
+    model->width = columns / (model->heads + 2 * model->kv_heads) * model->heads;
     model->rope_fraction = (double)row->turning * (double)model->heads / (double)model->width;
 }
 

@@ -31,6 +31,7 @@ struct op_case {
     int naive;        /* attention: naive; */
     int modern;       /* and a model with every switch that is off in GPT-2 */
     int bias;
+    int fused;        /* the fuse pass runs on the ops; it must find a pair */
     int documents;    /* sequences hold several documents: the plan has `starts` */
     double rate;      /* of dropout */
     double range;     /* inputs are uniform in [-range, range); 0 stands for 1 */

@@ -60,6 +60,36 @@ static int rope(const struct op_case *row, struct builder *b, int x, int *y) {
     return emit_rope(b, "y", x, y);
 }
 
+/* A feed-forward layer: two products with GELU between them. */
+static int ffn(const struct op_case *row, struct builder *b, int x, int *y) {
+    int w1, w2, bias = NONE, up, act;
+    TRY(builder_param(b, "w1", row->hidden, row->width, 0, 0, &w1));
+    TRY(builder_param(b, "w2", row->out, row->hidden, 0, 0, &w2));
+    if (row->bias) TRY(builder_param(b, "b", row->hidden, 0, 0, 0, &bias));
+    TRY(emit_linear(b, "up", x, w1, bias, &up));
+    TRY(emit_gelu(b, "act", up, &act));
+    return emit_linear(b, "y", act, w2, NONE, y);
+}
+
+static int gated_ffn(const struct op_case *row, struct builder *b, int x, int *y) {
+    int w1, w2, bias = NONE, up, act;
+    TRY(builder_param(b, "w1", 2 * row->hidden, row->width, 0, 0, &w1));
+    TRY(builder_param(b, "w2", row->out, row->hidden, 0, 0, &w2));
+    if (row->bias) TRY(builder_param(b, "b", 2 * row->hidden, 0, 0, 0, &bias));
+    TRY(emit_linear(b, "up", x, w1, bias, &up));
+    TRY(emit_swiglu(b, "act", up, &act));
+    return emit_linear(b, "y", act, w2, NONE, y);
+}
+
+static int turned_qkv(const struct op_case *row, struct builder *b, int x, int *y) {
+    int w, bias = NONE, qkv;
+    TRY(builder_param(b, "w", row->out, row->width, 0, 0, &w));
+    if (row->bias) TRY(builder_param(b, "b", row->out, 0, 0, 0, &bias));
+    TRY(emit_rope_table(b));
+    TRY(emit_linear(b, "qkv", x, w, bias, &qkv));
+    return emit_rope(b, "y", qkv, y);
+}
+
 static int add_to_itself(const struct op_case *row, struct builder *b, int x, int *y) {
     (void)row;
     return emit_add(b, "y", x, x, y);
@@ -390,6 +420,45 @@ const struct op_case op_table[] = {
      .rate = 0.2, .modern = 1},
     {"model, modern, odd", model, NULL, PRECISION | THREADS, 3, 67, 60, .heads = 6, .kv_heads = 3, .hidden = 131,
      .vocab = 97, .positions = 67, .rate = 0.1, .range = 0.125, .modern = 1},
+    {"ffn, fused", alone, ffn, ALL | PARTS, 2, 3, 5, .hidden = 7, .out = 4, .bias = 1, .range = 2, .fused = 1},
+    {"ffn, fused, one row", alone, ffn, ALL | PARTS, 1, 1, 5, .hidden = 7, .out = 4, .bias = 1, .fused = 1},
+    {"ffn, fused, inside", inside, ffn, ALL | PARTS, 2, 3, 5, .hidden = 7, .out = 4, .fused = 1},
+    {"ffn, fused, twice", twice, ffn, GRADIENT | THREADS | PARTS, 2, 3, 5, .hidden = 7, .out = 5, .bias = 1,
+     .fused = 1},
+    {"ffn, fused, odd", alone, ffn, PRECISION | THREADS | PARTS, 3, 67, 131, .hidden = 517, .out = 67, .bias = 1,
+     .range = 0.5, .fused = 1},
+    {"ffn, fused, large", inside, ffn, PRECISION | THREADS | PARTS, 9, 67, 128, .hidden = 512, .out = 128, .bias = 1,
+     .range = 0.5, .fused = 1},
+    {"gated ffn, fused", alone, gated_ffn, ALL | PARTS, 2, 3, 5, .hidden = 7, .out = 4, .bias = 1, .range = 2,
+     .fused = 1},
+    {"gated ffn, fused, one row", alone, gated_ffn, ALL | PARTS, 1, 1, 5, .hidden = 7, .out = 4, .bias = 1, .fused = 1},
+    {"gated ffn, fused, inside", inside, gated_ffn, ALL | PARTS, 2, 3, 5, .hidden = 7, .out = 4, .fused = 1},
+    {"gated ffn, fused, twice", twice, gated_ffn, GRADIENT | THREADS | PARTS, 2, 3, 5, .hidden = 7, .out = 5, .bias = 1,
+     .fused = 1},
+    {"gated ffn, fused, odd", alone, gated_ffn, PRECISION | THREADS | PARTS, 3, 67, 131, .hidden = 517, .out = 67,
+     .bias = 1, .range = 0.5, .fused = 1},
+    {"gated ffn, fused, large", inside, gated_ffn, PRECISION | THREADS | PARTS, 9, 67, 128, .hidden = 352, .out = 128,
+     .range = 0.5, .fused = 1},
+    {"turned qkv, fused", alone, turned_qkv, ALL | PARTS, 2, 5, 9, .out = 32, .heads = 4, .kv_heads = 2, .turning = 4,
+     .bias = 1, .fused = 1},
+    {"turned qkv, fused, one row", alone, turned_qkv, ALL | PARTS, 1, 1, 9, .out = 32, .heads = 4, .kv_heads = 2,
+     .turning = 4, .bias = 1, .fused = 1, .step = {.position = 5}},
+    {"turned qkv, fused, documents", inside, turned_qkv, ALL | PARTS, 2, 7, 9, .out = 32, .heads = 4, .kv_heads = 2,
+     .turning = 4, .documents = 1, .fused = 1},
+    {"turned qkv, fused, heads of 22", alone, turned_qkv, PRECISION | THREADS | PARTS, 3, 67, 131, .out = 22 * 12,
+     .heads = 6, .kv_heads = 3, .turning = 14, .pairs = 1, .bias = 1, .fused = 1},
+    {"turned qkv, fused, heads of 64", alone, turned_qkv, PRECISION | THREADS | PARTS, 9, 67, 128, .out = 64 * 8,
+     .heads = 4, .kv_heads = 2, .turning = 64, .fused = 1},
+    {"turned qkv, fused, heads of 80", alone, turned_qkv, PRECISION | THREADS | PARTS, 3, 67, 128, .out = 80 * 10,
+     .heads = 8, .kv_heads = 1, .turning = 20, .bias = 1, .fused = 1},
+    {"turned qkv, fused, heads of 208", alone, turned_qkv, PRECISION | THREADS | PARTS, 3, 67, 64, .out = 208 * 3,
+     .heads = 1, .kv_heads = 1, .turning = 208, .fused = 1},
+    {"model, fused", model, NULL, ALL | PARTS, 2, 3, 4, .heads = 2, .hidden = 6, .vocab = 5, .positions = 3, .bias = 1,
+     .fused = 1},
+    {"model, fused, odd", model, NULL, PRECISION | THREADS | PARTS, 3, 67, 55, .heads = 5, .hidden = 131, .vocab = 97,
+     .positions = 67, .bias = 1, .range = 0.125, .fused = 1},
+    {"model, modern, fused, odd", model, NULL, PRECISION | THREADS | PARTS, 3, 67, 60, .heads = 6, .kv_heads = 3,
+     .hidden = 131, .vocab = 97, .positions = 67, .rate = 0.1, .range = 0.125, .modern = 1, .fused = 1},
     {"reduce", emit_reduce, NULL, PRECISION | THREADS, 1, 1, 20123, .slots = 11, .ranks = 3, .rank = 1,
      .step = {.fold = 1, .held = 2}},
     {"update", emit_update, NULL, PRECISION | THREADS, 1, 1, 300, .out = 401, .hidden = 70001, .clip = 1,

@@ -5,7 +5,7 @@
 #include "op_case.h"
 
 /* Checks that a row names; test_ops.c tells what they are. */
-enum { GRADIENT = 1, PRECISION = 2, THREADS = 4, ALL = GRADIENT | PRECISION | THREADS };
+enum { GRADIENT = 1, PRECISION = 2, THREADS = 4, ALL = GRADIENT | PRECISION | THREADS, PARTS = 8 };
 
 extern const struct op_case op_table[];
 extern const int op_table_count;

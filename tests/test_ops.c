@@ -3,6 +3,7 @@
  *   GRADIENT   in double, the gradient of each input and parameter is what central differences of sum(y * dy) give
  *   PRECISION  the kernels for float and for double agree, and those for bf16 and fp16 as far as their 8 and 11 bits go
  *   THREADS    in float, bf16 and fp16, 1, 2 and 3 threads leave the same bits in all that outlives a segment
+ *   PARTS      in all four types, fused ops leave the bits of their parts
  *
  * What ops mean, and what no gradient shows, is tested in test_op_properties.c. */
 #include "op_table.h"
@@ -196,12 +197,39 @@ static void check_threads(const struct op_case *row, enum dtype type) {
     omp_set_num_threads(before);
 }
 
+/* ---- PARTS ---- */
+
+static void check_parts(const struct op_case *row, enum dtype type) {
+    struct trial fused, parts;
+    struct op_case plain = *row;
+    plain.fused = 0;
+    trial_open(&fused, row, type);
+    trial_open(&parts, &plain, type);
+    trial_run_all(&fused);
+    trial_run_all(&parts);
+    assert_int_equal(fused.plan->n_bufs, parts.plan->n_bufs);
+    for (int buf = 0; buf < parts.plan->n_bufs; buf++) {
+        if (!is_observed(&parts, buf)) continue;
+        double *a = trial_values(&fused, buf), *b = trial_values(&parts, buf);
+        for (int64_t i = 0; i < trial_elems(&parts, buf); i++)
+            if (memcmp(&a[i], &b[i], sizeof *a))
+                fail_msg("%s, %s: %s[%lld] is %a fused and %a in parts", row->name, dtype_name(type),
+                         parts.plan->bufs[buf].name, (long long)i, a[i], b[i]);
+        free(a);
+        free(b);
+    }
+    trial_close(&fused);
+    trial_close(&parts);
+}
+
 static void test_case(void **state) {
     const struct op_case *row = *state;
     if (row->checks & GRADIENT) check_gradient(row);
+    if (row->checks & PARTS) check_parts(row, DTYPE_F64);
     static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
     for (int i = 0; i < 3; i++) {
         const enum dtype type = types[i];
+        if (row->checks & PARTS) check_parts(row, type);
         if (row->checks & PRECISION) check_precision(row, type);
         if (row->checks & THREADS) check_threads(row, type);
     }

@@ -106,12 +106,13 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 /* How the same model is computed. */
 static const struct way {
     const char *name;
-    int attention, recompute, head;
+    int attention, recompute, head, plain;
 } ways[] = {
-    {"flash attention", ATTENTION_FLASH, RECOMPUTE_NONE, 0},
-    {"naive attention", ATTENTION_NAIVE, RECOMPUTE_NONE, 0},
-    {"blocks recomputed, head in chunks", ATTENTION_FLASH, RECOMPUTE_BLOCK, 1},
-    {"naive attention recomputed", ATTENTION_NAIVE, RECOMPUTE_SELECTIVE, 0},
+    {"flash attention", ATTENTION_FLASH, RECOMPUTE_NONE, 0, 0},
+    {"naive attention", ATTENTION_NAIVE, RECOMPUTE_NONE, 0, 0},
+    {"blocks recomputed, head in chunks", ATTENTION_FLASH, RECOMPUTE_BLOCK, 1, 0},
+    {"naive attention recomputed", ATTENTION_NAIVE, RECOMPUTE_SELECTIVE, 0, 0},
+    {"nothing fused", ATTENTION_FLASH, RECOMPUTE_NONE, 0, 1},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -224,6 +225,7 @@ static void open_pair(struct pair *p, const struct variant *variant, const struc
     p->config.model.attention = way->attention;
     p->config.train.recompute = way->recompute;
     p->config.fuse.head = way->head;
+    p->config.train.compile = !way->plain;
     p->config.data.documents = variant->documents ? DOCUMENTS_APART : DOCUMENTS_JOINED;
     p->config.train.slots = variant->slots ? variant->slots : 1;
     p->config.train.micro_batch = BATCH;

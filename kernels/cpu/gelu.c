@@ -1,44 +1,19 @@
-/* GELU in the tanh form (Hendrycks & Gimpel 2016). Since (1 + tanh u) / 2 = 1 / (1 + e^-2u), it is x times a logistic
- * function; that keeps small values exact where 1 + tanh u would cancel, and needs no tanh. */
-#include "real.h"
-
-/* u2 = 2u, the argument of the logistic function: 2 sqrt(2/pi) (x + 0.044715 x^3). */
-#define GELU_LINEAR ((real)1.5957691216057307)
-#define GELU_CUBIC  ((real)(1.5957691216057307 * 0.044715))
+/* GELU and its gradient. */
+#include "gelu.h"
 
 void K(gelu)(const struct kernel_args *a) {
     const value *x = a->in[0].data;
     value *y = a->out[0].data;
     int64_t n = elements(&a->out[0]);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
-    for (int64_t begin = 0; begin < n; begin += BLOCK) {
-        int64_t end = smaller(begin + BLOCK, n);
-#pragma omp simd
-        for (int64_t i = begin; i < end; i++) {
-            real from = get(x[i]), u = from * (GELU_LINEAR + GELU_CUBIC * from * from);
-            y[i] = put(from / (1 + real_exp(-u)));
-        }
-    }
+    for (int64_t begin = 0; begin < n; begin += BLOCK) gelu_row(x + begin, smaller(BLOCK, n - begin), y + begin);
 }
 
-/* gelu'(x) = s + x s (1 - s) u', s = 1 / (1 + e), 1 - s = e / (1 + e), e = e^-u. Beyond |x| = 10 it is 1 or 0 to
- * within 1e-35; the limit keeps powers of x and e from overflowing. */
 void K(gelu_grad)(const struct kernel_args *a) {
     const value *dy = a->in[0].data, *x = a->in[1].data;
     value *dx = a->out[0].data;
     int64_t n = elements(&a->out[0]);
 #pragma omp parallel for schedule(static) if (n >= SMALL)
-    for (int64_t begin = 0; begin < n; begin += BLOCK) {
-        int64_t end = smaller(begin + BLOCK, n);
-#pragma omp simd
-        for (int64_t i = begin; i < end; i++) {
-            real from = get(x[i]), limited = from > 10 ? 10 : from;
-            limited = limited < -10 ? -10 : limited;
-            real square = limited * limited;
-            real e = real_exp(-limited * (GELU_LINEAR + GELU_CUBIC * square));
-            real s = 1 / (1 + e);
-            real slope = limited * (GELU_LINEAR + 3 * GELU_CUBIC * square);
-            dx[i] = put(get(dy[i]) * s * (1 + slope * (e * s)));
-        }
-    }
+    for (int64_t begin = 0; begin < n; begin += BLOCK)
+        gelu_grad_row(dy + begin, x + begin, smaller(BLOCK, n - begin), dx + begin);
 }

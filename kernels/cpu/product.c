@@ -30,6 +30,8 @@ struct product {
     real *c;
     int64_t a_stride, b_stride; /* of rows as they are stored */
     int64_t depth;              /* of blocks of the inner dimension */
+    struct tile kept;           /* the part of the result that is at c; its rows are c_stride apart */
+    int64_t c_stride;
 };
 
 static const real *a_at(const struct product *p, int64_t row, int64_t k) {
@@ -40,10 +42,14 @@ static const real *b_at(const struct product *p, int64_t k, int64_t column) {
     return p->b + (p->b_transposed ? column * p->b_stride + k : k * p->b_stride + column);
 }
 
+static real *c_at(const struct product *p, int64_t row, int64_t column) {
+    return p->c + (row - p->kept.row) * p->c_stride + column - p->kept.column;
+}
+
 static void leave_to_cblas(const struct product *p, const struct tile *t) {
     real_gemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans, p->b_transposed ? CblasTrans : CblasNoTrans,
               (int)t->height, (int)t->width, (int)p->k, 1, a_at(p, t->row, 0), (int)p->a_stride, b_at(p, 0, t->column),
-              (int)p->b_stride, p->add, p->c + t->row * p->n + t->column, (int)p->n);
+              (int)p->b_stride, p->add, c_at(p, t->row, t->column), (int)p->c_stride);
 }
 
 #if defined __OPTIMIZE__ && (defined __AVX512F__ || (defined __AVX2__ && defined __FMA__) || defined __ARM_FEATURE_FMA)
@@ -65,6 +71,8 @@ typedef int64_t lane_index __attribute__((vector_size(VECTOR_BYTES)));
 #else
 typedef int32_t lane_index __attribute__((vector_size(VECTOR_BYTES)));
 #endif
+
+#define IN_TILES 1
 
 enum {
     LANES = VECTOR_BYTES / sizeof(real),
@@ -262,7 +270,7 @@ static void multiply_group(const struct product *p, const struct tile *t, const 
     for (int64_t row = 0; row < rows; row += ROWS) {
         struct piece piece = {
             .depth = depth,
-            .stride = p->n,
+            .stride = p->c_stride,
             .rows = (int)smaller(ROWS, rows - row),
             .add = p->add || k > 0,
         };
@@ -272,7 +280,7 @@ static void multiply_group(const struct product *p, const struct tile *t, const 
         }
         for (int64_t column = 0; column < t->width; column += SLIVER) {
             piece.b = slivers + column * depth;
-            piece.c = p->c + (t->row + group + row) * p->n + t->column + column;
+            piece.c = c_at(p, t->row + group + row, t->column + column);
             piece.columns = (int)smaller(SLIVER, t->width - column);
             look_ahead(p, t, next, k, group, call++, &piece);
             multiply_piece(&piece, p->a_transposed);
@@ -295,6 +303,8 @@ static void compute(const struct product *p, const struct tile *t, const struct 
 
 #else
 
+#define IN_TILES 0
+
 enum { DEPTH = 256 };
 
 static void compute(const struct product *p, const struct tile *t, const struct tile *next) {
@@ -304,12 +314,40 @@ static void compute(const struct product *p, const struct tile *t, const struct 
 
 #endif
 
-void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
-                int add, real *c) {
+/* One tile and all that is done to it. */
+static void take_tile(const struct product *whole, const struct tiling *tiling, int64_t index, int few,
+                      const struct tile_work *work) {
+    real own[TILE_HEIGHT * TILE_WIDTH] __attribute__((aligned(64)));
+    int64_t later = smaller(index + omp_get_num_threads(), tiling_count(tiling) - 1);
+    const struct tile tile = tile_at(tiling, index), next = tile_at(tiling, later);
+    struct product p = *whole;
+    if (work->apart) {
+        p.c = own;
+        p.c_stride = TILE_WIDTH;
+        p.kept = tile;
+    }
+    for (int half = 0; half <= (work->twin > 0); half++) {
+        struct tile part = tile, then = next;
+        part.column += half * work->twin;
+        if (work->twin && !half) {
+            then = part;
+            then.column += work->twin;
+        }
+        if (work->before) work->before(work->context, &part, c_at(&p, part.row, part.column), p.c_stride);
+        if (few)
+            leave_to_cblas(&p, &part);
+        else
+            compute(&p, &part, &then);
+    }
+    if (work->after) work->after(work->context, &tile, c_at(&p, tile.row, tile.column), p.c_stride);
+}
+
+void K(product_with)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
+                     int add, real *c, const struct tile_work *work) {
     struct product p = {
         .a_transposed = a_transposed,
         .b_transposed = b_transposed,
-        .add = add,
+        .add = add || work->before,
         .m = m,
         .n = n,
         .k = k,
@@ -318,18 +356,26 @@ void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_
         .c = c,
         .a_stride = a_transposed ? m : k,
         .b_stride = b_transposed ? k : n,
+        .c_stride = n,
     };
-    const struct tiling tiling = tiling_of(m, n, k, a_transposed, TILE_WIDTH, DEPTH);
-    p.depth = tiling.depth;
     int few = smaller(smaller(m, n), k) < FEW;
+    int64_t step = tile_step(work->grain);
+    if ((work->twin || work->grain) && (!IN_TILES || few || step > TILE_WIDTH)) {
+        /* CBLAS may round a tile of another shape in another way, so that the cut must be that of the product alone. */
+        const struct tile_work first = {.before = work->before, .context = work->context};
+        K(product_with)(a_transposed, b_transposed, m, n, k, a, b, add, c, &first);
+        work_after(work, m, n, c);
+        return;
+    }
+    const struct tiling tiling = tiling_of(m, n - work->twin, k, a_transposed, step, TILE_WIDTH, DEPTH);
+    p.depth = tiling.depth;
     int64_t tiles = tiling_count(&tiling);
 #pragma omp parallel for schedule(dynamic) if (m * n * k >= ALONE)
-    for (int64_t i = 0; i < tiles; i++) {
-        struct tile tile = tile_at(&tiling, i);
-        struct tile next = tile_at(&tiling, smaller(i + omp_get_num_threads(), tiles - 1));
-        if (few)
-            leave_to_cblas(&p, &tile);
-        else
-            compute(&p, &tile, &next);
-    }
+    for (int64_t i = 0; i < tiles; i++) take_tile(&p, &tiling, i, few, work);
+}
+
+void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
+                int add, real *c) {
+    const struct tile_work none = {0};
+    K(product_with)(a_transposed, b_transposed, m, n, k, a, b, add, c, &none);
 }

@@ -16,8 +16,9 @@
 #endif
 
 #ifdef PRODUCT_BF16_PORTABLE /* tests link both */
-#define cpu_product_bf16     cpu_product_bf16_portable
-#define cpu_product_bf16_f32 cpu_product_bf16_f32_portable
+#define cpu_product_bf16      cpu_product_bf16_portable
+#define cpu_product_bf16_with cpu_product_bf16_with_portable
+#define cpu_product_bf16_f32  cpu_product_bf16_f32_portable
 #endif
 #include "bf16.h"
 #include "product_bf16.h"
@@ -79,6 +80,8 @@ struct product {
     float *reals;
     int64_t a_stride, b_stride; /* of rows as they are stored */
     int64_t depth;              /* of blocks of the inner dimension */
+    struct tile kept;           /* the part of the result that is in memory; its rows are c_stride apart */
+    int64_t c_stride;
 };
 
 /* ROWS rows of a against one sliver of b. */
@@ -101,6 +104,10 @@ static const uint16_t *a_at(const struct product *p, int64_t row, int64_t k) {
 
 static const uint16_t *b_at(const struct product *p, int64_t k, int64_t column) {
     return p->b + (p->b_transposed ? column * p->b_stride + k : k * p->b_stride + column);
+}
+
+static int64_t c_offset(const struct product *p, int64_t row, int64_t column) {
+    return (row - p->kept.row) * p->c_stride + column - p->kept.column;
 }
 
 FORCE_INLINE pairs widen(const uint16_t *from) { return __builtin_convertvector(*(const halves_at *)from, pairs); }
@@ -374,12 +381,12 @@ static void multiply_group(const struct product *p, const struct tile *t, const 
     else if (!in_place)
         pack_rows(p, t->row + group, k, rows, depth, packed);
     for (int64_t row = 0; row < rows; row += ROWS) {
-        int64_t at = (t->row + group + row) * p->n + t->column;
+        int64_t at = c_offset(p, t->row + group + row, t->column);
         struct piece piece = {
             .depth = in_place ? depth / 2 : cells,
             .odd = in_place && depth % 2,
-            .stride = p->values ? TILE_WIDTH : p->n,
-            .value_stride = p->n,
+            .stride = p->values ? TILE_WIDTH : p->c_stride,
+            .value_stride = p->c_stride,
             .rows = (int)smaller(ROWS, rows - row),
             .add = k > 0 || (p->add && !p->values),
             .add_value = p->add,
@@ -414,28 +421,66 @@ static void compute(const struct product *p, const struct tile *t, const struct 
     }
 }
 
-static void multiply_all(struct product p) {
+/* One tile and all that is done to it. */
+static void take_tile(const struct product *whole, const struct tiling *tiling, int64_t index,
+                      const struct tile_work *work) {
+    uint16_t own[TILE_HEIGHT * TILE_WIDTH];
+    int64_t later = smaller(index + omp_get_num_threads(), tiling_count(tiling) - 1);
+    const struct tile tile = tile_at(tiling, index), next = tile_at(tiling, later);
+    struct product p = *whole;
+    if (work->apart) {
+        p.values = own;
+        p.c_stride = TILE_WIDTH;
+        p.kept = tile;
+    }
+    for (int half = 0; half <= (work->twin > 0); half++) {
+        struct tile part = tile, then = next;
+        part.column += half * work->twin;
+        if (work->twin && !half) {
+            then = part;
+            then.column += work->twin;
+        }
+        if (work->before)
+            work->before(work->context, &part, p.values + c_offset(&p, part.row, part.column), p.c_stride);
+        compute(&p, &part, &then);
+    }
+    if (work->after) work->after(work->context, &tile, p.values + c_offset(&p, tile.row, tile.column), p.c_stride);
+}
+
+static void multiply_all(struct product p, const struct tile_work *work) {
+    int64_t step = tile_step(work->grain);
     p.a_stride = p.a_transposed ? p.m : p.k;
     p.b_stride = p.b_transposed ? p.k : p.n;
-    struct tiling tiling = tiling_of(p.m, p.n, p.k, p.a_transposed, TILE_WIDTH, DEPTH);
+    p.c_stride = p.n;
+    p.add |= work->before != NULL;
+    if (step > TILE_WIDTH) {
+        const struct tile_work first = {.before = work->before, .context = work->context};
+        multiply_all(p, &first);
+        work_after(work, p.m, p.n, p.values);
+        return;
+    }
+    struct tiling tiling = tiling_of(p.m, p.n - work->twin, p.k, p.a_transposed, step, TILE_WIDTH, DEPTH);
     tiling.along_rows =
         p.m > p.n; /* rows of the larger operand then come from the cache; products of floats lose by it */
     p.depth = tiling.depth;
     int64_t tiles = tiling_count(&tiling);
 #pragma omp parallel for schedule(dynamic) if (p.m * p.n * p.k >= ALONE)
-    for (int64_t i = 0; i < tiles; i++) {
-        struct tile tile = tile_at(&tiling, i);
-        struct tile next = tile_at(&tiling, smaller(i + omp_get_num_threads(), tiles - 1));
-        compute(&p, &tile, &next);
-    }
+    for (int64_t i = 0; i < tiles; i++) take_tile(&p, &tiling, i, work);
 }
+
+static const struct tile_work no_work;
 
 void cpu_product_bf16(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const uint16_t *a,
                       const uint16_t *b, int add, uint16_t *c) {
-    multiply_all((struct product){a_transposed, b_transposed, add, m, n, k, a, b, .values = c});
+    cpu_product_bf16_with(a_transposed, b_transposed, m, n, k, a, b, add, c, &no_work);
+}
+
+void cpu_product_bf16_with(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const uint16_t *a,
+                           const uint16_t *b, int add, uint16_t *c, const struct tile_work *work) {
+    multiply_all((struct product){a_transposed, b_transposed, add, m, n, k, a, b, .values = c}, work);
 }
 
 void cpu_product_bf16_f32(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const uint16_t *a,
                           const uint16_t *b, int add, float *c) {
-    multiply_all((struct product){a_transposed, b_transposed, add, m, n, k, a, b, .reals = c});
+    multiply_all((struct product){a_transposed, b_transposed, add, m, n, k, a, b, .reals = c}, &no_work);
 }

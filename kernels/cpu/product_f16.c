@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include "product.h"
+#include "tiles.h"
 
 enum { SIDE = 64, DEPTH = 256 };
 
@@ -34,36 +35,51 @@ static void tile(const struct product *p, int64_t row, int64_t column, int64_t r
     }
 }
 
-/* Either `values` or `reals` is the result. */
-static void multiply(const struct product *p, int add, value *values, real *reals) {
+/* Either `values` or `reals` is the result, unless the work is apart. Twins and grains are for products that tiles of this size would slow
+ * down: here they are done at the end. */
+static void multiply(const struct product *p, int add, value *values, real *reals, const struct tile_work *work) {
     int64_t across = (p->n + SIDE - 1) / SIDE, tiles = (p->m + SIDE - 1) / SIDE * across;
+    int at_end = work->twin || work->grain;
     /* Always a parallel region, in which CBLAS takes one thread: divided by CBLAS, a product would be rounded in other ways. */
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < tiles; t++) {
         int64_t row = t / across * SIDE, column = t % across * SIDE;
-        int64_t rows = smaller(SIDE, p->m - row), columns = smaller(SIDE, p->n - column);
+        const struct tile part = {row, column, smaller(SIDE, p->m - row), smaller(SIDE, p->n - column)};
         float sum[SIDE * SIDE] = {0};
-        tile(p, row, column, rows, columns, sum);
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t j = 0; j < columns; j++) {
-                int64_t at = (row + i) * p->n + column + j;
-                real total = sum[i * columns + j];
-                if (reals)
-                    reals[at] = add ? reals[at] + total : total;
-                else
-                    values[at] = put(add ? get(values[at]) + total : total);
+        value own[SIDE * SIDE], *c = work->apart ? own : values + row * p->n + column;
+        int64_t stride = work->apart ? SIDE : p->n;
+        if (work->before) work->before(work->context, &part, c, stride);
+        tile(p, row, column, part.height, part.width, sum);
+        for (int64_t i = 0; i < part.height; i++)
+            for (int64_t j = 0; j < part.width; j++) {
+                real total = sum[i * part.width + j];
+                if (reals) {
+                    real *to = reals + (row + i) * p->n + column + j;
+                    *to = add ? *to + total : total;
+                } else {
+                    c[i * stride + j] = put(add || work->before ? get(c[i * stride + j]) + total : total);
+                }
             }
+        if (work->after && !at_end) work->after(work->context, &part, c, stride);
     }
+    if (at_end) work_after(work, p->m, p->n, values);
+}
+
+static const struct tile_work no_work;
+
+void cpu_product_f16_with(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const value *a,
+                          const value *b, int add, value *c, const struct tile_work *work) {
+    const struct product p = {a_transposed, b_transposed, m, n, k, a, b};
+    multiply(&p, add, c, NULL, work);
 }
 
 void cpu_product_f16(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const value *a,
                      const value *b, int add, value *c) {
-    const struct product p = {a_transposed, b_transposed, m, n, k, a, b};
-    multiply(&p, add, c, NULL);
+    cpu_product_f16_with(a_transposed, b_transposed, m, n, k, a, b, add, c, &no_work);
 }
 
 void cpu_product_f16_f32(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const value *a,
                          const value *b, int add, real *c) {
     const struct product p = {a_transposed, b_transposed, m, n, k, a, b};
-    multiply(&p, add, NULL, c);
+    multiply(&p, add, NULL, c, &no_work);
 }

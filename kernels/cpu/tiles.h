@@ -3,6 +3,7 @@
 #define CPU_TILES_H
 
 #include "real.h"
+#include "tile_work.h"
 
 enum {
     TILE_HEIGHT = 256, /* at most: b is packed once for so many rows */
@@ -19,22 +20,25 @@ struct tiling {
     int along_rows;
 };
 
-/* A tile by its upper left corner. */
-struct tile {
-    int64_t row, column, height, width;
-};
-
 static inline int64_t divide_up(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
 
 /* n / parts, at least, in whole steps. */
-static inline int64_t tile_side(int64_t n, int64_t parts) {
-    return divide_up(divide_up(n, parts), TILE_STEP) * TILE_STEP;
+static inline int64_t tile_side(int64_t n, int64_t parts, int64_t step) {
+    return divide_up(divide_up(n, parts), step) * step;
 }
 
-/* Low tiles pack b more often; narrow ones pack a transposed a more often, and cost little else. */
-static inline struct tiling tiling_of(int64_t m, int64_t n, int64_t k, int a_transposed, int64_t most_width,
-                                      int64_t most_depth) {
-    int64_t r = divide_up(m, TILE_HEIGHT), c = divide_up(n, most_width);
+/* The least common multiple of TILE_STEP and the grain of some work, which may be 0. */
+static inline int64_t tile_step(int64_t grain) {
+    int64_t step = TILE_STEP;
+    while (grain && step % grain) step += TILE_STEP;
+    return step;
+}
+
+/* Low tiles pack b more often; narrow ones pack a transposed a more often, and cost little else. Widths are multiples of `step`, a multiple
+ * of TILE_STEP that is no more than most_width. */
+static inline struct tiling tiling_of(int64_t m, int64_t n, int64_t k, int a_transposed, int64_t step,
+                                      int64_t most_width, int64_t most_depth) {
+    int64_t r = divide_up(m, TILE_HEIGHT), c = divide_up(n, most_width / step * step);
     while (r * c < TILES || (r * c < 2 * TILES && r * c % 4 != 0)) {
         int64_t height = m / r, width = n / c * (a_transposed ? 1 : 4);
         if (height < 2 * TILE_MIN && width < 2 * TILE_MIN) break;
@@ -43,7 +47,8 @@ static inline struct tiling tiling_of(int64_t m, int64_t n, int64_t k, int a_tra
         else
             r *= 2;
     }
-    return (struct tiling){m, n, tile_side(m, r), tile_side(n, c), tile_side(k, divide_up(k, most_depth)), 0};
+    return (struct tiling){
+        m, n, tile_side(m, r, TILE_STEP), tile_side(n, c, step), tile_side(k, divide_up(k, most_depth), TILE_STEP), 0};
 }
 
 static inline int64_t tiling_count(const struct tiling *t) {
@@ -55,6 +60,16 @@ static inline struct tile tile_at(const struct tiling *t, int64_t index) {
     int64_t row = (t->along_rows ? index / columns : index % rows) * t->height;
     int64_t column = (t->along_rows ? index % columns : index / rows) * t->width;
     return (struct tile){row, column, smaller(t->height, t->m - row), smaller(t->width, t->n - column)};
+}
+
+/* `after` for a result that is finished in memory, c[m, n]. */
+static inline void work_after(const struct tile_work *work, int64_t m, int64_t n, value *c) {
+    if (!work->after) return;
+#pragma omp parallel for schedule(static) if (m * n >= SMALL)
+    for (int64_t row = 0; row < m; row += TILE_STEP) {
+        const struct tile tile = {row, 0, smaller(TILE_STEP, m - row), n - work->twin};
+        work->after(work->context, &tile, c + row * n, n);
+    }
 }
 
 #endif

@@ -96,7 +96,7 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
     modern.model.logit_softcap = 30;
     naive.model.attention = ATTENTION_NAIVE;
     naive.fuse.head = 1;
-    naive.fuse.norm = 0;
+    naive.fuse.norm = naive.fuse.gelu = 0;
     half.train.precision = PRECISION_BF16;
     TRY(config_check(&modern));
     const struct lab_request wanted[LABS] = {
@@ -105,7 +105,7 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
         {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm and soft-capped logits",
          .config = &modern,
          .ranks = 2},
-        {.name = "GPT-2 again, with naive attention, the head in chunks and no fused norms",
+        {.name = "GPT-2 again, with naive attention, the head in chunks and no fused norms and activations",
          .config = &naive,
          .ranks = 2},
         {.name = "training in bf16, long sequences", .config = &half, .ranks = 2},

@@ -177,6 +177,12 @@ static const struct schema_key keys[] = {
 
     {"fuse.norm", VALUE_BOOLEAN, AT(fuse.norm), "true", CLASS_RUN, "a sum and the norm after it are one op",
      .names = boolean_names},
+    {"fuse.gelu", VALUE_BOOLEAN, AT(fuse.gelu), "true", CLASS_RUN,
+     "a product, its bias and GELU are one op, and their gradients another", .names = boolean_names},
+    {"fuse.swiglu", VALUE_BOOLEAN, AT(fuse.swiglu), "true", CLASS_RUN,
+     "a product and SwiGLU are one op, and their gradients another", .names = boolean_names},
+    {"fuse.rope", VALUE_BOOLEAN, AT(fuse.rope), "true", CLASS_RUN,
+     "the product that makes queries and keys turns them too", .names = boolean_names},
     {"fuse.head", VALUE_BOOLEAN, AT(fuse.head), "false", CLASS_TRAINING,
      "the last matrix and the loss are one op, which holds the logits of an eighth of the rows at a time",
      .names = boolean_names},

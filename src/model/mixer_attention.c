@@ -16,6 +16,7 @@ static int build(struct builder *b, int layer, int x, int *y) {
     const struct config_model *model = &b->config->model;
     int64_t size = config_head_size(model);
     int qkv, o, wq, wk;
+    if (model->position == POSITION_ROPE) TRY(emit_rope_table(b));
     TRY(model_linear(b, "attn.qkv", x, (model->heads + 2 * model->kv_heads) * size, INIT_STD, &qkv));
     if (model->qk_norm) {
         TRY(builder_param(b, "attn.q_norm.w", size, 0, 0, 1, &wq));

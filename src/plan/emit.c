@@ -200,7 +200,8 @@ static void set_rope(const struct builder *b, struct op *op) {
     op->attr.pairs = model->rope_layout == ROPE_PAIRS;
 }
 
-static int add_rope_table(struct builder *b) {
+int emit_rope_table(struct builder *b) {
+    if (b->rope_table != NONE) return 0;
     struct op op = builder_op(b, OP_rope_table);
     struct buf table = {.kind = BUF_ACT, .type = dtype_of_sums(b->type), .rank = 2, .alias = NONE};
     set_rope(b, &op);
@@ -214,7 +215,7 @@ static int add_rope_table(struct builder *b) {
 }
 
 int emit_rope(struct builder *b, const char *name, int qkv, int *y) {
-    if (b->rope_table == NONE) TRY(add_rope_table(b));
+    TRY(emit_rope_table(b));
     struct op op = qkv_op(b, OP_rope, qkv);
     set_rope(b, &op);
     op.in[1] = b->rope_table;

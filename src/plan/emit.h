@@ -14,7 +14,7 @@ struct builder {
     enum segment segment;
     int batch, time; /* of the segment being emitted */
     enum dtype type; /* of activations and of the parameters that ops read */
-    int rope_table;  /* of the segment being emitted, or NONE; see emit_rope() */
+    int rope_table;  /* of the segment being emitted, or NONE; see emit_rope_table() */
     int tokens;      /* i32[batch * time] */
     char scope[NAME_SIZE];
     int layer;            /* the block being emitted, or NONE */
@@ -55,7 +55,10 @@ int emit_gelu(struct builder *b, const char *name, int x, int *y);
 int emit_swiglu(struct builder *b, const char *name, int x, int *y);
 int emit_softcap(struct builder *b, const char *name, int x, double cap, int *y);
 int emit_qk_norm(struct builder *b, const char *name, int qkv, int wq, int wk, int *y);
-int emit_rope(struct builder *b, const char *name, int qkv, int *y); /* the segment's table is made once */
+int emit_rope(struct builder *b, const char *name, int qkv, int *y);
+int emit_rope_table(
+    struct builder
+        *b); /* once a segment, by the first emit_rope() or before, lest the table stand between ops that fuse */
 int emit_attention(struct builder *b, const char *name, int qkv, int layer, double rate, int *o);
 int emit_add(struct builder *b, const char *name, int a, int c, int *y);
 int emit_take_row(struct builder *b, const char *name, int x, int *y);

@@ -55,6 +55,7 @@ static void append_attr(struct text *text, const struct op *op, const char *comm
         append(text, "%stheta=%g, channels=%lld", comma, a->theta, (long long)a->turning);
         break;
     case OP_rope:
+    case OP_linear_rope:
         append(text, "%sheads=%lld+%lld%s%s", comma, (long long)a->heads, (long long)a->kv_heads,
                a->pairs ? ", pairs" : "", a->inverse ? ", inverse" : "");
         break;

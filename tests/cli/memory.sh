@@ -11,11 +11,11 @@ data: {train: "stories:50000:1", val: 0.1}
 train: {steps: 3, slots: 4, micro_batch: 2, micro_batches_per_slot: 2, warmup: 2, eval_every: 3, eval_batches: 4}
 YAML
 
-# bytes KEY OPTIONS...: a figure of the plan.
+# bytes KEY OPTIONS...: a figure of the plan, its first of that name.
 bytes() {
     local key=$1
     shift
-    "$LOCKSTEP" plan run.yaml "$@" --json | awk -v key="\"$key\":" '$1 == key { sub(/,/, "", $2); print $2 }'
+    "$LOCKSTEP" plan run.yaml "$@" --json | awk -v key="\"$key\":" '$1 == key { sub(/,/, "", $2); print $2; exit }'
 }
 
 say "gradients are recomputed to their bits: GPT-2's parts, Llama's parts, naive attention; with dropout"
@@ -23,7 +23,7 @@ for kind in gpt2 llama naive; do
     case $kind in
     gpt2) parts=(--no-rope --no-rmsnorm --no-swiglu --set model.qk_norm=false --n-kv-heads 4) ;;
     llama) parts=() ;;
-    naive) parts=(--no-flash-attention) ;;
+    naive) parts=(--no-flash-attention --set model.qk_norm=false) ;;
     esac
     expect 0 "$LOCKSTEP" train run.yaml "${parts[@]}" --run $kind
     for how in block every selective budget; do
@@ -39,8 +39,18 @@ for kind in gpt2 llama naive; do
     done
     expect 0 "$LOCKSTEP" train run.yaml "${parts[@]}" --run $kind-plain --no-compile
     same_run runs/$kind runs/$kind-plain without_ranks
-    expect 0 "$LOCKSTEP" train run.yaml "${parts[@]}" --run $kind-unfused --set fuse.norm=false
-    same_run runs/$kind runs/$kind-unfused without_ranks
+    case $kind in
+    gpt2) switches=(norm gelu) ;;
+    llama) switches=(norm swiglu) ;; # with QK-norm no product is followed by the rotation
+    naive) switches=(norm swiglu rope) ;;
+    esac
+    whole=$(bytes ops "${parts[@]}")
+    for switch in "${switches[@]}"; do
+        more=$(bytes ops "${parts[@]}" --set "fuse.$switch=false")
+        ((more > whole)) || die "$kind: fuse.$switch=false changes nothing: $more ops, and $whole with it"
+        expect 0 "$LOCKSTEP" train run.yaml "${parts[@]}" --run "$kind-no-$switch" --set "fuse.$switch=false"
+        same_run runs/$kind "runs/$kind-no-$switch" without_ranks
+    done
     ((2 * $(bytes values "${parts[@]}") < $(bytes values "${parts[@]}" --no-compile))) || die "sharing memory saves less than half"
 done
 
