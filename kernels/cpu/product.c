@@ -314,18 +314,11 @@ static void compute(const struct product *p, const struct tile *t, const struct 
 
 #endif
 
-/* One tile and all that is done to it. */
-static void take_tile(const struct product *whole, const struct tiling *tiling, int64_t index, int few,
+/* One tile and all that is done to it, in p->c. */
+static void take_tile(const struct product *p, const struct tiling *tiling, int64_t index, int few,
                       const struct tile_work *work) {
-    real own[TILE_HEIGHT * TILE_WIDTH] __attribute__((aligned(64)));
     int64_t later = smaller(index + omp_get_num_threads(), tiling_count(tiling) - 1);
     const struct tile tile = tile_at(tiling, index), next = tile_at(tiling, later);
-    struct product p = *whole;
-    if (work->apart) {
-        p.c = own;
-        p.c_stride = TILE_WIDTH;
-        p.kept = tile;
-    }
     for (int half = 0; half <= (work->twin > 0); half++) {
         struct tile part = tile, then = next;
         part.column += half * work->twin;
@@ -333,13 +326,24 @@ static void take_tile(const struct product *whole, const struct tiling *tiling, 
             then = part;
             then.column += work->twin;
         }
-        if (work->before) work->before(work->context, &part, c_at(&p, part.row, part.column), p.c_stride);
+        if (work->before) work->before(work->context, &part, c_at(p, part.row, part.column), p->c_stride);
         if (few)
-            leave_to_cblas(&p, &part);
+            leave_to_cblas(p, &part);
         else
-            compute(&p, &part, &then);
+            compute(p, &part, &then);
     }
-    if (work->after) work->after(work->context, &tile, c_at(&p, tile.row, tile.column), p.c_stride);
+    if (work->after) work->after(work->context, &tile, c_at(p, tile.row, tile.column), p->c_stride);
+}
+
+/* The same in memory of the thread's. A function of its own: in one frame with the blocks of b this memory costs all products 2.5%. */
+static __attribute__((noinline)) void take_tile_apart(const struct product *whole, const struct tiling *tiling,
+                                                      int64_t index, int few, const struct tile_work *work) {
+    real own[TILE_HEIGHT * TILE_WIDTH] __attribute__((aligned(64)));
+    struct product p = *whole;
+    p.c = own;
+    p.c_stride = TILE_WIDTH;
+    p.kept = tile_at(tiling, index);
+    take_tile(&p, tiling, index, few, work);
 }
 
 void K(product_with)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,
@@ -371,7 +375,11 @@ void K(product_with)(int a_transposed, int b_transposed, int64_t m, int64_t n, i
     p.depth = tiling.depth;
     int64_t tiles = tiling_count(&tiling);
 #pragma omp parallel for schedule(dynamic) if (m * n * k >= ALONE)
-    for (int64_t i = 0; i < tiles; i++) take_tile(&p, &tiling, i, few, work);
+    for (int64_t i = 0; i < tiles; i++)
+        if (work->apart)
+            take_tile_apart(&p, &tiling, i, few, work);
+        else
+            take_tile(&p, &tiling, i, few, work);
 }
 
 void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,

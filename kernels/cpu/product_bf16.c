@@ -421,18 +421,11 @@ static void compute(const struct product *p, const struct tile *t, const struct 
     }
 }
 
-/* One tile and all that is done to it. */
-static void take_tile(const struct product *whole, const struct tiling *tiling, int64_t index,
+/* One tile and all that is done to it, in p->values. */
+static void take_tile(const struct product *p, const struct tiling *tiling, int64_t index,
                       const struct tile_work *work) {
-    uint16_t own[TILE_HEIGHT * TILE_WIDTH];
     int64_t later = smaller(index + omp_get_num_threads(), tiling_count(tiling) - 1);
     const struct tile tile = tile_at(tiling, index), next = tile_at(tiling, later);
-    struct product p = *whole;
-    if (work->apart) {
-        p.values = own;
-        p.c_stride = TILE_WIDTH;
-        p.kept = tile;
-    }
     for (int half = 0; half <= (work->twin > 0); half++) {
         struct tile part = tile, then = next;
         part.column += half * work->twin;
@@ -441,10 +434,21 @@ static void take_tile(const struct product *whole, const struct tiling *tiling, 
             then.column += work->twin;
         }
         if (work->before)
-            work->before(work->context, &part, p.values + c_offset(&p, part.row, part.column), p.c_stride);
-        compute(&p, &part, &then);
+            work->before(work->context, &part, p->values + c_offset(p, part.row, part.column), p->c_stride);
+        compute(p, &part, &then);
     }
-    if (work->after) work->after(work->context, &tile, p.values + c_offset(&p, tile.row, tile.column), p.c_stride);
+    if (work->after) work->after(work->context, &tile, p->values + c_offset(p, tile.row, tile.column), p->c_stride);
+}
+
+/* The same in memory of the thread's: see product.c. */
+static __attribute__((noinline)) void take_tile_apart(const struct product *whole, const struct tiling *tiling,
+                                                      int64_t index, const struct tile_work *work) {
+    uint16_t own[TILE_HEIGHT * TILE_WIDTH];
+    struct product p = *whole;
+    p.values = own;
+    p.c_stride = TILE_WIDTH;
+    p.kept = tile_at(tiling, index);
+    take_tile(&p, tiling, index, work);
 }
 
 static void multiply_all(struct product p, const struct tile_work *work) {
@@ -465,7 +469,11 @@ static void multiply_all(struct product p, const struct tile_work *work) {
     p.depth = tiling.depth;
     int64_t tiles = tiling_count(&tiling);
 #pragma omp parallel for schedule(dynamic) if (p.m * p.n * p.k >= ALONE)
-    for (int64_t i = 0; i < tiles; i++) take_tile(&p, &tiling, i, work);
+    for (int64_t i = 0; i < tiles; i++)
+        if (work->apart)
+            take_tile_apart(&p, &tiling, i, work);
+        else
+            take_tile(&p, &tiling, i, work);
 }
 
 static const struct tile_work no_work;
