@@ -138,6 +138,7 @@ void trial_open(struct trial *t, const struct op_case *row, enum dtype type) {
     t->comm = (struct comm){.transport = &transport_self, .size = 1};
     config_defaults(&t->config);
     t->config.train.clip = row->clip;
+    t->config.fuse.loss = t->config.fuse.adamw = !row->parts;
     set_model(row, &t->config.model);
     if (row->low != row->high) {
         t->config.train.loss_clamp[0] = row->low;

@@ -221,7 +221,7 @@ static int head_loss(const struct op_case *row, struct builder *b, int *y) {
 /* Cross-entropy, clamp and record. */
 static int head(const struct op_case *row, struct builder *b, int *y) {
     int logits;
-    TRY(case_input(b, "logits", row->batch * row->time, row->vocab, &logits));
+    TRY(case_input(b, "logits", row->batch * row->time, row->vocab + row->padding, &logits));
     TRY(emit_head(b, logits));
     *y = plan_find(b->plan, "loss.clamped");
     return 0;
@@ -410,6 +410,11 @@ const struct op_case op_table[] = {
     {"clamp, inside", head, NULL, ALL, 2, 3, 5, .vocab = 7, .range = 4, .step = {.slot = 3}},
     {"clamp, above", head, NULL, ALL, 2, 3, 5, .vocab = 7, .low = 0.25, .high = 0.5},
     {"clamp, below", head, NULL, ALL, 2, 3, 5, .vocab = 7, .low = 30, .high = 40},
+    {"loss in parts", head, NULL, ALL, 2, 3, 5, .vocab = 7, .range = 4, .parts = 1},
+    {"loss in parts, padded", head, NULL, ALL, 2, 3, 5, .vocab = 7, .padding = 4, .range = 4, .parts = 1},
+    {"loss in parts, odd, padded", head, NULL, PRECISION | THREADS, 3, 67, 131, .vocab = 1277, .padding = 3, .range = 4,
+     .parts = 1},
+    {"loss in parts, large", head, NULL, PRECISION | THREADS, 3, 64, 128, .vocab = 256, .range = 4, .parts = 1},
     {"model", model, NULL, ALL, 2, 3, 4, .heads = 2, .hidden = 6, .vocab = 5, .positions = 3, .bias = 1, .rate = 0.2},
     {"model, no bias", model, NULL, ALL, 2, 3, 4, .heads = 2, .hidden = 6, .vocab = 5, .positions = 4},
     {"model, odd", model, NULL, PRECISION | THREADS, 3, 67, 55, .heads = 5, .hidden = 131, .vocab = 97, .positions = 67,
@@ -459,10 +464,14 @@ const struct op_case op_table[] = {
      .positions = 67, .bias = 1, .range = 0.125, .fused = 1},
     {"model, modern, fused, odd", model, NULL, PRECISION | THREADS | PARTS, 3, 67, 60, .heads = 6, .kv_heads = 3,
      .hidden = 131, .vocab = 97, .positions = 67, .rate = 0.1, .range = 0.125, .modern = 1, .fused = 1},
+    {"model, modern, loss in parts", model, NULL, ALL, 2, 3, 8, .heads = 2, .kv_heads = 1, .hidden = 6, .vocab = 5,
+     .positions = 3, .modern = 1, .parts = 1},
     {"reduce", emit_reduce, NULL, PRECISION | THREADS, 1, 1, 20123, .slots = 11, .ranks = 3, .rank = 1,
      .step = {.fold = 1, .held = 2}},
     {"update", emit_update, NULL, PRECISION | THREADS, 1, 1, 300, .out = 401, .hidden = 70001, .clip = 1,
      .step = {.lr = 0.01, .adam_step = 3}},
+    {"update, tensor by tensor", emit_update, NULL, PRECISION | THREADS, 1, 1, 300, .out = 401, .hidden = 70001,
+     .clip = 1, .step = {.lr = 0.01, .adam_step = 3}, .parts = 1},
 };
 
 const int op_table_count = sizeof op_table / sizeof *op_table;

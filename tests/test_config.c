@@ -78,7 +78,7 @@ static void defaults_are_the_documented_ones(void **state) {
         "  loss_scaling: auto, loss_scale: 65536, loss_scale_window: 2000, recompute_every: 2, recompute_budget_mb: 0, "
         "compile: true, stage: 1, init_from: '',\n"
         "  eval_batches: 20},\n"
-        "fuse: {norm: true, gelu: true, swiglu: true, rope: true, head: false},\n"
+        "fuse: {norm: true, gelu: true, swiglu: true, rope: true, head: false, loss: true, adamw: true},\n"
         "dist: {zero: 0, reduce: tree, bucket_mb: 25, wire: fp32}, ckpt: {every: 500, "
         "keep: 3, "
         "last: true},\n"

@@ -20,8 +20,8 @@ static const char others[] =
     "  loss_scaling: dynamic, loss_scale: 128, loss_scale_window: 10, recompute_every: 3, recompute_budget_mb: 0.1, "
     "compile: false, stage: 2, init_from: 'runs/a b', eval_every: "
     "9007199254740991, eval_batches: 1},\n"
-    "fuse: {norm: false, gelu: false, swiglu: false, rope: false, head: true}, dist: {zero: 0, reduce: tree, "
-    "bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, "
+    "fuse: {norm: false, gelu: false, swiglu: false, rope: false, head: true, loss: false, adamw: false},\n"
+    "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, "
     "keep: 2147483647, "
     "last: false},\n"
     "guard: {max_skipped: 0}}\n";
@@ -158,6 +158,8 @@ static enum key_class expected_class(const char *key) {
                                       "fuse.gelu",
                                       "fuse.swiglu",
                                       "fuse.rope",
+                                      "fuse.loss",
+                                      "fuse.adamw",
                                       "guard.max_skipped"};
     for (size_t i = 0; i < LENGTH(run); i++)
         if (strcmp(run[i], key) == 0) return CLASS_RUN;

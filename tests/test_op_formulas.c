@@ -228,6 +228,39 @@ static void test_no_targets(void **state) {
     trial_close(&t);
 }
 
+/* The loss with its gradient as a model emits them, of rows that are longer than the vocabulary. */
+static int loss_of_model(const struct op_case *row, struct builder *b, int *y) {
+    int logits;
+    TRY(case_input(b, "logits", row->batch * row->time, row->vocab + row->padding, &logits));
+    TRY(emit_head(b, logits));
+    *y = plan_find(b->plan, "loss.clamped");
+    return 0;
+}
+
+/* Loss and gradient are to the bit those of the ops that they stand for, in every type. */
+static void test_loss_in_parts(void **state) {
+    (void)state;
+    static const enum dtype types[] = {DTYPE_F32, DTYPE_F64, DTYPE_BF16, DTYPE_F16};
+    struct op_case row = {
+        .name = "loss", .emit = loss_of_model, .batch = 3, .time = 41, .vocab = 1277, .padding = 6, .range = 4};
+    for (int i = 0; i < 4; i++) {
+        double *loss[2], *grad[2];
+        for (row.parts = 0; row.parts < 2; row.parts++) {
+            struct trial t;
+            trial_open(&t, &row, types[i]);
+            assert_int_equal(plan_find(t.plan, "probs") != NONE, row.parts);
+            trial_set(&t, t.dy, 0, 0.7); /* the filling of a buffer depends on its number */
+            trial_run(&t, SEG_MICRO_FIRST);
+            loss[row.parts] = trial_named(&t, "loss.clamped");
+            grad[row.parts] = trial_named(&t, "d.logits");
+            trial_close(&t);
+        }
+        assert_same_bits(loss[0], loss[1], 2);
+        assert_same_bits(grad[0], grad[1], row.batch * row.time * (row.vocab + row.padding));
+        for (int k = 0; k < 2; k++) free(loss[k]), free(grad[k]);
+    }
+}
+
 /* Exponentials of large numbers overflow unless the largest is taken off first. */
 static void test_large_numbers(void **state) {
     (void)state;
@@ -517,6 +550,7 @@ int main(void) {
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_no_targets),
+        cmocka_unit_test(test_loss_in_parts),
         cmocka_unit_test(test_large_numbers),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_attention_is_causal),

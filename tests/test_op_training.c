@@ -397,6 +397,31 @@ static void test_decay(void **state) {
     }
 }
 
+/* An op for each tensor leaves the bits of one op for all of them, padding included. */
+static void test_tensor_by_tensor(void **state) {
+    (void)state;
+    for (int k = 0; k < TYPES; k++) {
+        struct op_case row = update;
+        struct flat flat[2];
+        int64_t elems = 0;
+        for (row.parts = 0; row.parts < 2; row.parts++) {
+            struct trial t;
+            trial_open(&t, &row, real_types[k]);
+            int ops = 0;
+            for (int i = 0; i < t.plan->n_ops; i++) ops += t.plan->ops[i].kind == OP_adamw;
+            assert_int_equal(ops, row.parts ? t.plan->n_params : 1);
+            trial_run(&t, SEG_UPDATE);
+            flat[row.parts] = read_flat(&t);
+            elems = t.plan->flat_elems;
+            trial_close(&t);
+        }
+        assert_same_bits(flat[0].params, flat[1].params, elems);
+        assert_same_bits(flat[0].m, flat[1].m, elems);
+        assert_same_bits(flat[0].v, flat[1].v, elems);
+        free_flat(&flat[0]), free_flat(&flat[1]);
+    }
+}
+
 /* The copy of the parameters is what rounding to nearest makes of each, also after the update has written them. */
 static void check_cast(enum dtype type, int digits) {
     struct trial t;
@@ -494,10 +519,17 @@ static void test_skip(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loss),    cmocka_unit_test(test_tree), cmocka_unit_test(test_order_shows),
-        cmocka_unit_test(test_program), cmocka_unit_test(test_norm), cmocka_unit_test(test_hundred_updates),
-        cmocka_unit_test(test_decay),   cmocka_unit_test(test_cast), cmocka_unit_test(test_loss_scale),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_order_shows),
+        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_hundred_updates),
+        cmocka_unit_test(test_decay),
+        cmocka_unit_test(test_cast),
+        cmocka_unit_test(test_loss_scale),
         cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_tensor_by_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,24 @@ void K(xent_grad)(const struct kernel_args *a) {
                    factor, 0, a->out[0].data);
 }
 
+void K(softmax)(const struct kernel_args *a) {
+    softmax_rows(a->in[0].data, a->in[0].dim[0], a->attr->vocab, a->in[0].dim[1], a->out[0].data, a->out[1].data);
+}
+
+void K(nll)(const struct kernel_args *a) {
+    double *loss = a->out[0].data;
+    loss[0] = loss[1] = 0;
+    xent_add(a->in[0].data, a->in[1].data, a->in[2].data, a->in[0].dim[0], a->in[0].dim[1], loss);
+    xent_mean(loss);
+}
+
+void K(nll_grad)(const struct kernel_args *a) {
+    const double *loss = a->in[2].data, *dloss = a->in[3].data;
+    real factor = loss[1] > 0 ? (real)(dloss[0] / loss[1]) : 0;
+    softmax_rows_grad(a->in[0].data, a->in[1].data, a->in[0].dim[0], a->attr->vocab, a->in[0].dim[1], factor,
+                      a->out[0].data);
+}
+
 void K(clamp)(const struct kernel_args *a) {
     const double *x = a->in[0].data;
     double *y = a->out[0].data, loss = x[0];

@@ -69,10 +69,10 @@ void K(adamw)(const struct kernel_args *a) {
         .eps = (real)attr->eps,
     };
     real decay = (real)(step->lr * attr->decay);
-    int64_t n = elements(&a->out[0]);
-#pragma omp parallel for schedule(static) if (n >= SMALL)
-    for (int64_t begin = 0; begin < n; begin += BLOCK) {
-        int64_t end = smaller(begin + BLOCK, n);
+    int64_t first = attr->begin, last = attr->end;
+#pragma omp parallel for schedule(static) if (last - first >= SMALL)
+    for (int64_t begin = first; begin < last; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, last);
         int64_t border = attr->decay_end < begin ? begin : smaller(attr->decay_end, end);
         update_range(a, &update, decay, begin, border);
         update_range(a, &update, 0, border, end);

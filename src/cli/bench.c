@@ -94,6 +94,7 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
     modern.model.kv_heads = modern.model.heads % 4 ? 1 : modern.model.heads / 4;
     modern.model.qk_norm = 1;
     modern.model.logit_softcap = 30;
+    modern.fuse.loss = 0;
     naive.model.attention = ATTENTION_NAIVE;
     naive.fuse.head = 1;
     naive.fuse.norm = naive.fuse.gelu = 0;
@@ -102,7 +103,8 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
     const struct lab_request wanted[LABS] = {
         {.name = "training, 64 tokens a sequence", .config = &shorter, .ranks = 2},
         {.name = "training, long sequences", .config = &request->config, .ranks = 2},
-        {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm and soft-capped logits",
+        {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm, soft-capped logits and the loss "
+                 "in parts",
          .config = &modern,
          .ranks = 2},
         {.name = "GPT-2 again, with naive attention, the head in chunks and no fused norms and activations",

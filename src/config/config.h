@@ -62,7 +62,7 @@ struct config {
         int64_t eval_every, eval_batches;
     } train;
     struct config_fuse {
-        int norm, gelu, swiglu, rope, head;
+        int norm, gelu, swiglu, rope, loss, adamw, head;
     } fuse;
     struct config_dist {
         int64_t zero;

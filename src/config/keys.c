@@ -186,6 +186,11 @@ static const struct schema_key keys[] = {
     {"fuse.head", VALUE_BOOLEAN, AT(fuse.head), "false", CLASS_TRAINING,
      "the last matrix and the loss are one op, which holds the logits of an eighth of the rows at a time",
      .names = boolean_names},
+    {"fuse.loss", VALUE_BOOLEAN, AT(fuse.loss), "true", CLASS_RUN,
+     "softmax and loss are one op, and logits become their gradient in place; with fuse.head they are anyway",
+     .names = boolean_names},
+    {"fuse.adamw", VALUE_BOOLEAN, AT(fuse.adamw), "true", CLASS_RUN, "the update is one op, not one for each parameter",
+     .names = boolean_names},
 
     {"dist.zero", VALUE_WHOLE, AT(dist.zero), "0", CLASS_RUN, "ZeRO stage: what ranks shard (0: nothing)", .low = 0,
      .high = 0},

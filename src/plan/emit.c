@@ -70,9 +70,13 @@ int plan_shape(const struct plan *plan, const struct op *op, unsigned wanted, st
 }
 
 int emit_op(struct builder *b, struct op *op, const char *name, unsigned create) {
-    static const char *const suffix[OP_COUNT][MAX_OUT] = {
-        [OP_layernorm] = {"", ".mean", ".rstd"}, [OP_rmsnorm] = {"", ".rstd"}, [OP_qk_norm] = {"", ".rstd"},
-        [OP_attention] = {"", ".lse"},           [OP_xent] = {"", ".lse"},     [OP_head_loss] = {"", ".lse", ".chunk"}};
+    static const char *const suffix[OP_COUNT][MAX_OUT] = {[OP_layernorm] = {"", ".mean", ".rstd"},
+                                                          [OP_rmsnorm] = {"", ".rstd"},
+                                                          [OP_qk_norm] = {"", ".rstd"},
+                                                          [OP_attention] = {"", ".lse"},
+                                                          [OP_xent] = {"", ".lse"},
+                                                          [OP_head_loss] = {"", ".lse", ".chunk"},
+                                                          [OP_softmax] = {"", ".lse"}};
     struct buf outs[MAX_OUT];
     TRY(plan_shape(b->plan, op, create, outs));
     for (int i = 0; i < op_info[op->kind].outs; i++)
@@ -324,6 +328,19 @@ static int emit_loss(struct builder *b, struct op *op, unsigned create) {
     return 0;
 }
 
+/* Cross-entropy as plain ops do it, in evaluation too. */
+static int emit_loss_parts(struct builder *b, int logits) {
+    struct op softmax = builder_op(b, OP_softmax), nll = builder_op(b, OP_nll);
+    softmax.attr.vocab = nll.attr.vocab = b->config->model.vocab;
+    softmax.in[0] = logits;
+    TRY(emit_op(b, &softmax, builder_training(b) ? "probs" : "eval.probs", 3));
+    nll.in[0] = logits;
+    nll.in[1] = b->plan->targets;
+    nll.in[2] = softmax.out[1];
+    nll.in[3] = softmax.out[0];
+    return emit_loss(b, &nll, 1);
+}
+
 int emit_head(struct builder *b, int logits) {
     struct plan *plan = b->plan;
     builder_block(b, NONE);
@@ -336,6 +353,7 @@ int emit_head(struct builder *b, int logits) {
         plan->logits[b->segment] = logits;
         plan->bufs[logits].kind = BUF_RESULT;
     }
+    if (!plan_fuses(b->config, b->config->fuse.loss)) return emit_loss_parts(b, logits);
     struct op op = builder_op(b, OP_xent);
     op.in[0] = logits;
     op.in[1] = plan->targets;

@@ -28,8 +28,15 @@ static void append_shape(struct text *text, const struct buf *buf) {
     append(text, "]");
 }
 
+/* The parameter that begins at an element of the flat space. */
+static const char *param_at(const struct plan *plan, int64_t element) {
+    for (int i = 0; i < plan->n_params; i++)
+        if (plan->params[i].offset == element) return plan->params[i].name;
+    return "elements";
+}
+
 /* The attributes that the op kind reads, as arguments; `comma` leads the first. */
-static void append_attr(struct text *text, const struct op *op, const char *comma) {
+static void append_attr(struct text *text, const struct plan *plan, const struct op *op, const char *comma) {
     const struct op_attr *a = &op->attr;
     switch (op->kind) {
     case OP_dropout:
@@ -76,6 +83,8 @@ static void append_attr(struct text *text, const struct op *op, const char *comm
         append(text, "%smax_norm=%g", comma, a->max_norm);
         break;
     case OP_adamw:
+        if (a->begin > 0 || a->end < plan->flat_elems)
+            append(text, "%s%s [%lld, %lld)", comma, param_at(plan, a->begin), (long long)a->begin, (long long)a->end);
         append(text, "%sbetas=[%g, %g], eps=%g, decay=%g below %lld", comma, a->beta1, a->beta2, a->eps, a->decay,
                (long long)a->decay_end);
         break;
@@ -112,7 +121,7 @@ static void append_call(struct text *text, const struct plan *plan, const struct
     while (last > 0 && op->in[last - 1] == NONE) last--;
     for (int i = 0; i < last; i++)
         append(text, "%s%s", ins++ ? ", " : "", op->in[i] == NONE ? "-" : plan->bufs[op->in[i]].name);
-    append_attr(text, op, ins ? ", " : "");
+    append_attr(text, plan, op, ins ? ", " : "");
     append(text, ")");
 }
 

@@ -67,12 +67,12 @@ static int read_by_others(const struct plan *plan, int begin, int reader, int va
 }
 
 /* Fuses op i with the next, if a row has both. */
-static int fuse_pair(const struct plan *plan, int i, const struct config_fuse *config, struct op *fused) {
+static int fuse_pair(const struct plan *plan, int i, const struct config *config, struct op *fused) {
     const struct op *first = &plan->ops[i], *second = first + 1;
     for (size_t row = 0; row < sizeof fusions / sizeof *fusions; row++) {
         const struct fusion *f = &fusions[row];
         if (first->kind != f->first || second->kind != f->second || second->in[0] != first->out[0]) continue;
-        if (!*(const int *)((const char *)config + f->on)) continue;
+        if (!plan_fuses(config, *(const int *)((const char *)&config->fuse + f->on))) continue;
         *fused = plan_new_op(f->fused);
         fused->segment = second->segment;
         fused->layer = second->layer;
@@ -85,10 +85,9 @@ static int fuse_pair(const struct plan *plan, int i, const struct config_fuse *c
 
 int plan_fuse(struct plan *plan, enum segment segment, const struct config *config) {
     int begin = plan->segment_begin[segment], end = plan->segment_end[segment], kept = begin;
-    if (!config->train.compile) return 0;
     for (int i = begin; i < end; i++) {
         struct op fused, op = plan->ops[i];
-        if (i + 1 < end && fuse_pair(plan, i, &config->fuse, &fused)) {
+        if (i + 1 < end && fuse_pair(plan, i, config, &fused)) {
             op = fused;
             i++;
         }

@@ -4,8 +4,6 @@
 
 #include "base/check.h"
 
-enum { ALIGN = 64 }; /* elements: a whole number of cache lines in every type */
-
 static int add_flat(struct plan *plan, const char *name, enum buf_kind kind, enum dtype type, int *id) {
     struct buf buf = {.kind = kind, .type = type, .rank = 1, .dim = {plan->flat_elems}, .alias = NONE};
     snprintf(buf.name, sizeof buf.name, "%s", name);
@@ -21,7 +19,7 @@ int plan_layout(struct plan *plan, int training) {
             if (param->decay != decay) continue;
             param->offset = plan->flat_elems;
             plan->bufs[param->buf].offset = param->offset * (int64_t)dtype_size(copy);
-            plan->flat_elems += (param->elems + ALIGN - 1) / ALIGN * ALIGN;
+            plan->flat_elems += plan_param_space(param);
             plan->param_elems += param->used;
         }
         if (decay) plan->decay_end = plan->flat_elems;

@@ -11,6 +11,20 @@ int plan_cast_params(struct plan *plan) {
     return plan_add_op(plan, &cast);
 }
 
+/* One op for the whole space, or one for each tensor, as a loop over parameters would do it; what pads a tensor goes with it and
+ * stays 0. Ranges begin and end at whole vectors, so that kernels compute each element in the same way in both. */
+static int add_adamw(struct plan *plan, struct op *adamw, int fused) {
+    adamw->attr.begin = 0;
+    adamw->attr.end = plan->flat_elems;
+    if (fused) return plan_add_op(plan, adamw);
+    for (int i = 0; i < plan->n_params; i++) {
+        adamw->attr.begin = plan->params[i].offset;
+        adamw->attr.end = plan->params[i].offset + plan_param_space(&plan->params[i]);
+        TRY(plan_add_op(plan, adamw));
+    }
+    return 0;
+}
+
 int plan_update(struct plan *plan, const struct config *config) {
     struct buf partial = {.kind = BUF_ACT, .name = "norm.partial", .type = DTYPE_F64, .rank = 1, .alias = NONE};
     partial.dim[0] = (plan->flat_elems + CHUNK - 1) / CHUNK;
@@ -35,7 +49,7 @@ int plan_update(struct plan *plan, const struct config *config) {
     adamw.attr.decay_end = plan->decay_end;
     TRY(plan_add_op(plan, &squares));
     TRY(plan_add_op(plan, &clip));
-    TRY(plan_add_op(plan, &adamw));
+    TRY(add_adamw(plan, &adamw, plan_fuses(config, config->fuse.adamw)));
     TRY(plan_cast_params(plan));
     return plan_end_segment(plan, SEG_UPDATE);
 }

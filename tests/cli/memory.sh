@@ -40,9 +40,9 @@ for kind in gpt2 llama naive; do
     expect 0 "$LOCKSTEP" train run.yaml "${parts[@]}" --run $kind-plain --no-compile
     same_run runs/$kind runs/$kind-plain without_ranks
     case $kind in
-    gpt2) switches=(norm gelu) ;;
-    llama) switches=(norm swiglu) ;; # with QK-norm no product is followed by the rotation
-    naive) switches=(norm swiglu rope) ;;
+    gpt2) switches=(norm gelu loss adamw) ;;
+    llama) switches=(norm swiglu loss adamw) ;; # with QK-norm no product is followed by the rotation
+    naive) switches=(norm swiglu rope loss adamw) ;;
     esac
     whole=$(bytes ops "${parts[@]}")
     for switch in "${switches[@]}"; do
