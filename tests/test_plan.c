@@ -26,6 +26,7 @@ static struct plan *make(int layers, int slots, int micro_batches, int ranks, in
     config.train.slots = slots;
     config.train.micro_batches_per_slot = micro_batches;
     config.dist.bucket_mb = 0.3;
+    config.fuse.gelu = 0; /* check_finds_damage() looks for it */
     assert_int_equal(config_check(&config), 0);
     struct plan_request request = {
         .segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL, .rank = rank, .ranks = ranks, .batch = 2, .time = 16};

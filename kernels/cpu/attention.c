@@ -1,11 +1,11 @@
 /* Causal softmax attention, forward (Vaswani et al. 2017). A tile of ATTENTION_TILE queries of one head is one piece of
  * work: its scores against the keys up to the tile's end are all that is held at once.
  *
- * Scratch a thread: ATTENTION_TILE * time reals; where values are not reals also (2 time + 2 ATTENTION_TILE) * D. */
-#include <cblas.h>
+ * Scratch a thread: ATTENTION_TILE * (time + D) reals, scores and scaled queries; where values are not reals also
+ * (2 time + ATTENTION_TILE) * D. */
 #include <omp.h>
 
-#include "rows.h"
+#include "rows_product.h"
 
 /* Probabilities are dropped after the softmax. Rows of draws begin at whole Philox blocks: keys are padded to four. */
 static void drop_row(const struct kernel_args *a, const struct draws *draws, int64_t head, int64_t query, real *row) {
@@ -30,14 +30,15 @@ static void attend(const struct kernel_args *a, int64_t head, int64_t begin, rea
     const value *first_key = row + width + head % attr->heads / group * size;
     value *out = (value *)a->out[0].data + (sequence * time + begin) * width + column;
     real *lse = (real *)a->out[1].data + head * time, *scratch = scores + ATTENTION_TILE * time;
+    real *halves = scratch + ATTENTION_TILE * size; /* where values are not reals */
     const int32_t *starts = a->in[1].data ? (const int32_t *)a->in[1].data + sequence * time + begin : NULL;
-    struct rows k = rows_of(first_key, keys, size, columns, scratch);
-    struct rows v = rows_of(first_key + attr->kv_heads * size, keys, size, columns, scratch + time * size);
-    struct rows q = rows_of(row + column + begin * columns, count, size, columns, scratch + 2 * time * size);
-    struct rows o = rows_for(out, size, width, scratch + (2 * time + ATTENTION_TILE) * size);
+    struct rows k = rows_of(first_key, keys, size, columns, halves);
+    struct rows v = rows_of(first_key + attr->kv_heads * size, keys, size, columns, halves + time * size);
+    struct rows o = rows_for(out, size, width, halves + 2 * time * size);
+    struct rows q = rows_scaled(row + column + begin * columns, count, size, columns, (real)attr->scale, scratch);
 
-    real_gemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)count, (int)keys, (int)size, (real)attr->scale, q.at,
-              (int)q.stride, k.at, (int)k.stride, 0, scores, (int)keys);
+    struct rows p = {scores, keys};
+    rows_product(0, 1, count, keys, size, q, k, 0, p);
     struct draws draws = draws_of(a);
     for (int64_t i = 0; i < count; i++) {
         real *score = scores + i * keys;
@@ -46,8 +47,7 @@ static void attend(const struct kernel_args *a, int64_t head, int64_t begin, rea
         lse[begin + i] = softmax_row(score + first, begin + i + 1 - first, keys - first);
         if (attr->rate > 0) drop_row(a, &draws, head, begin + i, score);
     }
-    real_gemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)size, (int)keys, 1, scores, (int)keys, v.at,
-              (int)v.stride, 0, o.at, (int)o.stride);
+    rows_product(0, 0, count, size, keys, p, v, 0, o);
     rows_store(o, count, size, width, out);
 }
 

@@ -16,6 +16,7 @@
 #include <omp.h>
 
 #include "product.h"
+#include "rows_product.h"
 #include "tiles.h"
 
 enum {
@@ -193,7 +194,7 @@ FORCE_INLINE void transpose(vector x[LANES]) {
 static void pack(const struct product *p, const struct tile *t, int64_t k, int64_t depth, real *to) {
     for (int64_t i = 0; i < depth; i++, to += SLIVER) {
         const real *from = b_at(p, k + i, t->column);
-        int64_t left = p->k * p->n - (from - p->b);
+        int64_t left = (p->k - 1 - k - i) * p->b_stride + p->n - t->column; /* to where b ends */
         for (int64_t j = 0; j < t->width; j += LINE) __builtin_prefetch(from + AHEAD * p->b_stride + j);
         for (int64_t j = 0; j < t->width; j += SLIVER) {
             real *part = to + j * depth;
@@ -380,6 +381,33 @@ void K(product_with)(int a_transposed, int b_transposed, int64_t m, int64_t n, i
             take_tile_apart(&p, &tiling, i, few, work);
         else
             take_tile(&p, &tiling, i, few, work);
+}
+
+void K(rows_product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, struct rows a, struct rows b,
+                     int add, struct rows c) {
+    const struct product p = {
+        .a_transposed = a_transposed,
+        .b_transposed = b_transposed,
+        .add = add,
+        .m = m,
+        .n = n,
+        .k = k,
+        .a = a.at,
+        .b = b.at,
+        .c = c.at,
+        .a_stride = a.stride,
+        .b_stride = b.stride,
+        .c_stride = c.stride,
+        .depth = tile_side(k, divide_up(k, DEPTH), TILE_STEP),
+    };
+    int few = smaller(smaller(m, n), k) < FEW;
+    for (int64_t column = 0; column < n; column += TILE_WIDTH) {
+        const struct tile tile = {0, column, m, smaller(TILE_WIDTH, n - column)};
+        if (few)
+            leave_to_cblas(&p, &tile);
+        else
+            compute(&p, &tile, &tile);
+    }
 }
 
 void K(product)(int a_transposed, int b_transposed, int64_t m, int64_t n, int64_t k, const real *a, const real *b,

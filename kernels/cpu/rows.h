@@ -10,6 +10,16 @@ struct rows {
     int64_t stride;
 };
 
+/* The rows times a factor, which always go through scratch memory. */
+static inline struct rows rows_scaled(const value *from, int64_t rows, int64_t size, int64_t stride, real factor,
+                                      real *scratch) {
+    for (int64_t row = 0; row < rows; row++) {
+#pragma omp simd
+        for (int64_t i = 0; i < size; i++) scratch[row * size + i] = factor * get(from[row * stride + i]);
+    }
+    return (struct rows){scratch, size};
+}
+
 #if defined KERNEL_BF16 || defined KERNEL_F16
 
 static inline struct rows rows_of(const value *from, int64_t rows, int64_t size, int64_t stride, real *scratch) {

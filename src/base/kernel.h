@@ -16,7 +16,8 @@ enum {
     MAX_OUT = 4,
     MAX_IN = 7,
     CHUNK = 65536,       /* elements: the grain of everything that is summed or sharded over the flat parameter space */
-    ATTENTION_TILE = 64, /* queries whose scores a thread holds at once: rules size scratch by it */
+    ATTENTION_TILE = 64, /* queries whose scores a thread holds at once: rules size scratch by it, */
+    ATTENTION_KEYS = 512, /* and in the backward pass by this many keys; a multiple of what dropout draws at a time */
 };
 
 /* Codes of the sum that tree_finish computes, in reverse Polish notation; see plan/tree.h, which makes it. */

@@ -31,15 +31,17 @@ static int64_t product_flops(const struct plan *plan, const struct op *op, int q
 
 static int64_t attention_flops(const struct plan *plan, const struct op *op) { return 2 * product_flops(plan, op, 0); }
 
-/* `scores` reals, and `rows` rows of a head where values have to be turned into reals first. */
-static int64_t scratch_bytes(const struct plan *plan, const struct op *op, int qkv, int64_t scores, int64_t rows) {
+/* `scores` reals, `rows` rows of a head, and `halves` more where values have to be turned into reals first. */
+static int64_t scratch_bytes(const struct plan *plan, const struct op *op, int qkv, int64_t scores, int64_t rows,
+                             int64_t halves) {
     enum dtype type = plan->bufs[op->in[qkv]].type, sums = dtype_of_sums(type);
     int64_t size = query_width(plan, op, qkv) / op->attr.heads;
-    return (scores + (type == sums ? 0 : rows * size)) * (int64_t)dtype_size(sums);
+    return (scores + (rows + (type == sums ? 0 : halves)) * size) * (int64_t)dtype_size(sums);
 }
 
 static int64_t attention_scratch(const struct plan *plan, const struct op *op) {
-    return scratch_bytes(plan, op, 0, ATTENTION_TILE * op->attr.time, 2 * (op->attr.time + ATTENTION_TILE));
+    return scratch_bytes(plan, op, 0, ATTENTION_TILE * op->attr.time, ATTENTION_TILE,
+                         2 * op->attr.time + ATTENTION_TILE);
 }
 
 const struct op_rule rule_attention = {
@@ -63,7 +65,7 @@ static int64_t attention_grad_flops(const struct plan *plan, const struct op *op
 
 /* Two tiles: probabilities and their gradient. */
 static int64_t attention_grad_scratch(const struct plan *plan, const struct op *op) {
-    return scratch_bytes(plan, op, 1, 2 * ATTENTION_TILE * op->attr.time, 6 * op->attr.time + ATTENTION_TILE);
+    return scratch_bytes(plan, op, 1, 2 * ATTENTION_TILE * ATTENTION_KEYS, 2 * ATTENTION_TILE, 5 * op->attr.time);
 }
 
 const struct op_rule rule_attention_grad = {
@@ -83,7 +85,7 @@ static int64_t attention_cached_flops(const struct plan *plan, const struct op *
 
 static int64_t attention_cached_scratch(const struct plan *plan, const struct op *op) {
     int64_t places = plan->bufs[op->out[1]].dim[1];
-    return scratch_bytes(plan, op, 0, ATTENTION_TILE * places, 2 * (places + ATTENTION_TILE));
+    return scratch_bytes(plan, op, 0, ATTENTION_TILE * places, 0, 2 * (places + ATTENTION_TILE));
 }
 
 const struct op_rule rule_attention_cached = {
