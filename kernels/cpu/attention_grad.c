@@ -3,7 +3,7 @@
  *
  *     dV = (P*M)^T dO,  dP = (dO V^T) * M,  dS = P * (dP - rowsum(dO * O)),  dQ = scale dS K,  dK = scale dS^T Q
  *
- * P is made again from the scores and lse. Scratch a thread: 2 * ATTENTION_TILE * (ATTENTION_KEYS + D) reals; where values are not reals also
+ * P is made again from the scores and lse. Scratch a thread: 2 * ATTENTION_TILE * (ATTENTION_KEYS, or fewer, + D) reals; where values are not reals also
  * 5 time * D: the head's k, v, d_out, the group's dk and dv. */
 #include <omp.h>
 
@@ -129,7 +129,7 @@ static struct places places_of(const struct kernel_args *a, int64_t index, real 
     p.k = row * p.columns + p.width + head / group * p.size;
     p.v = p.k + attr->kv_heads * p.size;
     p.o = row * p.width + head * p.size;
-    p.tiles = scratch + 2 * ATTENTION_TILE * ATTENTION_KEYS;
+    p.tiles = scratch + 2 * ATTENTION_TILE * smaller(ATTENTION_KEYS, attr->time);
     p.part = p.tiles + 2 * ATTENTION_TILE * p.size;
     return p;
 }
@@ -168,7 +168,7 @@ static void head_grad(const struct kernel_args *a, const struct draws *draws, in
     };
     for (int64_t tile = last; tile >= 0; tile--)
         tile_grad(&head, tile * ATTENTION_TILE, adds || tile < last, scratch,
-                  scratch + ATTENTION_TILE * ATTENTION_KEYS);
+                  scratch + ATTENTION_TILE * smaller(ATTENTION_KEYS, time));
     if ((index + 1) % (attr->heads / attr->kv_heads)) return;
     rows_store(head.dk, time, p.size, p.columns, dqkv + p.k);
     rows_store(head.dv, time, p.size, p.columns, dqkv + p.v);

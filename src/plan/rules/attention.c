@@ -65,7 +65,8 @@ static int64_t attention_grad_flops(const struct plan *plan, const struct op *op
 
 /* Two tiles: probabilities and their gradient. */
 static int64_t attention_grad_scratch(const struct plan *plan, const struct op *op) {
-    return scratch_bytes(plan, op, 1, 2 * ATTENTION_TILE * ATTENTION_KEYS, 2 * ATTENTION_TILE, 5 * op->attr.time);
+    int64_t time = op->attr.time, keys = time < ATTENTION_KEYS ? time : ATTENTION_KEYS;
+    return scratch_bytes(plan, op, 1, 2 * ATTENTION_TILE * keys, 2 * ATTENTION_TILE, 5 * time);
 }
 
 const struct op_rule rule_attention_grad = {
