@@ -46,7 +46,7 @@ static void multiply(const struct product *p, int add, value *values, real *real
         int64_t row = t / across * SIDE, column = t % across * SIDE;
         const struct tile part = {row, column, smaller(SIDE, p->m - row), smaller(SIDE, p->n - column)};
         float sum[SIDE * SIDE] = {0};
-        value own[SIDE * SIDE], *c = work->apart ? own : values + row * p->n + column;
+        value own[SIDE * SIDE], *c = reals || work->apart ? own : values + row * p->n + column;
         int64_t stride = work->apart ? SIDE : p->n;
         if (work->before) work->before(work->context, &part, c, stride);
         tile(p, row, column, part.height, part.width, sum);

@@ -16,9 +16,10 @@ enum {
     MAX_OUT = 4,
     MAX_IN = 7,
     CHUNK = 65536,       /* elements: the grain of everything that is summed or sharded over the flat parameter space */
-    ATTENTION_TILE = 64, /* queries whose scores a thread holds at once: rules size scratch by it, */
-    ATTENTION_KEYS = 512, /* and in the backward pass by this many keys; a multiple of what dropout draws at a time */
+    ATTENTION_TILE = 64, /* queries whose scores a thread holds at once: rules size scratch by it */
+    ATTENTION_KEYS = 512, /* in the backward pass, of so many keys: whole tiles, and whole draws of dropout */
 };
+_Static_assert(ATTENTION_KEYS % ATTENTION_TILE == 0, "a tile of queries begins in one block of keys");
 
 /* Codes of the sum that tree_finish computes, in reverse Polish notation; see plan/tree.h, which makes it. */
 enum { TREE_ADD = -1, TREE_OWN = -2, TREE_HELD = -3 };

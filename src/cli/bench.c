@@ -40,7 +40,7 @@ static const struct option own_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-enum { LABS = 6 };
+enum { LABS = 7 };
 
 struct request {
     struct config config;
@@ -92,9 +92,11 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
     modern.model.ffn = FFN_SWIGLU;
     modern.model.hidden = (8 * modern.model.width / 3 + 63) / 64 * 64;
     modern.model.kv_heads = modern.model.heads % 4 ? 1 : modern.model.heads / 4;
+    struct config turned = modern;
+    turned.train.seq_len = shorter.train.seq_len;
     modern.model.qk_norm = 1;
     modern.model.logit_softcap = 30;
-    modern.fuse.loss = 0;
+    modern.fuse.loss = modern.fuse.swiglu = 0;
     naive.model.attention = ATTENTION_NAIVE;
     naive.fuse.head = 1;
     naive.fuse.norm = naive.fuse.gelu = 0;
@@ -103,9 +105,12 @@ static int measure_ops(const struct request *request, struct lab labs[LABS], int
     const struct lab_request wanted[LABS] = {
         {.name = "training, 64 tokens a sequence", .config = &shorter, .ranks = 2},
         {.name = "training, long sequences", .config = &request->config, .ranks = 2},
-        {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm, soft-capped logits and the loss "
-                 "in parts",
+        {.name = "the same with RMSNorm, RoPE, SwiGLU, fewer heads of keys, QK-norm, soft-capped logits, SwiGLU and "
+                 "the loss in parts",
          .config = &modern,
+         .ranks = 2},
+        {.name = "RMSNorm, RoPE, SwiGLU and fewer heads of keys, fused, 64 tokens a sequence",
+         .config = &turned,
          .ranks = 2},
         {.name = "GPT-2 again, with naive attention, the head in chunks and no fused norms and activations",
          .config = &naive,

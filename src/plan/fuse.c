@@ -12,7 +12,7 @@ struct fusion {
     int (*join)(const struct op *first, const struct op *second, int inner, struct op *fused);
 };
 
-/* All joins are given: whether the value between the two is read by others, as `inner`. */
+/* What joins are given as `inner`: whether others read the value between the two. */
 static int join_sum_norm(const struct op *add, const struct op *norm, int inner, struct op *fused) {
     (void)inner;
     fused->out[0] = add->out[0];
@@ -58,8 +58,9 @@ static const struct fusion fusions[] = {
     {SWITCH(rope), OP_linear, OP_rope, OP_linear_rope, join_rope},
 };
 
-/* Whether an op from `begin` on, other than `reader`, reads the value. The segment is the newest: nobody follows it yet. */
+/* Whether the host, or an op from `begin` on other than `reader`, reads the value. The segment is the newest: nobody follows it yet. */
 static int read_by_others(const struct plan *plan, int begin, int reader, int value) {
+    if (plan->bufs[value].kind != BUF_ACT) return 1;
     for (int i = begin; i < plan->n_ops; i++)
         for (int k = 0; i != reader && k < MAX_IN; k++)
             if (plan->ops[i].in[k] == value) return 1;

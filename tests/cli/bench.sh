@@ -18,7 +18,7 @@ expect 0 "$LOCKSTEP" bench --ops --rounds 1 --set model.width=48 --set model.voc
     --set model.heads=2
 for op in embed embed_grad dropout layernorm layernorm_grad rmsnorm rmsnorm_grad rope_table rope qk_norm qk_norm_grad swiglu swiglu_grad \
     softcap softcap_grad attention_scores attention_scores_grad attention_softmax attention_softmax_grad attention_mix attention_mix_dp \
-    attention_mix_dv head_loss head_loss_grad add_layernorm add_rmsnorm cast linear linear_dx linear_dw gelu gelu_grad attention attention_grad \
+    attention_mix_dv head_loss head_loss_grad add_layernorm add_rmsnorm linear_gelu linear_swiglu linear_rope linear_dx_gelu linear_dx_swiglu cast linear linear_dx linear_dw gelu gelu_grad attention attention_grad \
     attention_cached add take_row xent xent_grad softmax nll nll_grad clamp clamp_grad record_loss loss_seed fold tree_finish sum_squares clip adamw; do
     prints "^\| $op \| " "$op"
 done

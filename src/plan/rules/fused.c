@@ -82,8 +82,8 @@ static int linear_rope_shape(const struct op *op, const struct buf *const *in, s
 }
 
 static int64_t linear_rope_flops(const struct plan *plan, const struct op *op) {
-    int64_t pairs = plan->bufs[op->out[0]].dim[0] * (op->attr.heads + op->attr.kv_heads) * op->attr.turning;
-    return op_rules[OP_linear]->flops(plan, op) + 3 * pairs;
+    int64_t channels = plan->bufs[op->out[0]].dim[0] * (op->attr.heads + op->attr.kv_heads) * op->attr.turning;
+    return op_rules[OP_linear]->flops(plan, op) + 3 * channels;
 }
 
 const struct op_rule rule_linear_rope = {.shape = linear_rope_shape, .flops = linear_rope_flops};
