@@ -96,7 +96,8 @@ static int build(struct trial *t, enum dtype type) {
     plan->request.ranks = 1;
     plan->slots = row->slots ? row->slots : 4;
     plan->micro_batches = row->micro_batches ? row->micro_batches : 1;
-    plan->starts = plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
+    plan->slot_step = 1;
+    plan->starts = plan->targets = plan->flat_grads = plan->shard_grads = plan->flat_m = plan->flat_v = NONE;
     plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
     for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
     struct builder b = {.plan = plan, .config = &t->config, .segment = SEG_MICRO_FIRST, .type = type};
@@ -107,11 +108,14 @@ static int build(struct trial *t, enum dtype type) {
     plan_begin_segment(plan, SEG_MICRO_FIRST);
     TRY(row->emit(row, &b, &t->y));
     TRY(plan_end_segment(plan, b.segment));
-    if (plan->flat_grads == NONE) TRY(plan_layout(plan, 1));
+    if (plan->flat_grads == NONE) {
+        TRY(plan_layout(plan));
+        TRY(plan_shard(plan, &t->config));
+    }
     TRY(plan_check(plan, "forward"));
     if (t->y != NONE) TRY(add_backward(t, &b));
     plan_begin_segment(plan, SEG_START);
-    TRY(plan_cast_params(plan));
+    TRY(plan_spread_params(plan, 0));
     TRY(plan_end_segment(plan, SEG_START));
     TRY(plan_memory(plan));
     return plan_check(plan, "memory");
@@ -300,7 +304,8 @@ int emit_update(const struct op_case *row, struct builder *b, int *y) {
     TRY(builder_param(b, "w", row->out, row->width, 0, 0, &w));
     TRY(builder_param(b, "b", row->hidden, 0, 0, 0, &bias));
     TRY(plan_end_segment(b->plan, b->segment));
-    TRY(plan_layout(b->plan, 1));
+    TRY(plan_layout(b->plan));
+    TRY(plan_shard(b->plan, b->config));
     b->segment = SEG_UPDATE;
     return plan_update(b->plan, b->config);
 }
@@ -348,21 +353,23 @@ int emit_attention_ways(const struct op_case *row, struct builder *b, int *y) {
 }
 
 static int add_finish(const struct op_case *row, struct builder *b, int leaf, int held) {
-    enum { CAPACITY = 4096 };
     struct plan *plan = b->plan;
     struct op finish = builder_op(b, OP_tree_finish);
-    int64_t messages = tree_messages(row->slots, row->ranks, row->rank);
+    int64_t messages = tree_messages(row->slots, row->ranks, row->rank),
+            elems = row->width - REDUCE_REST - REDUCE_BEGIN;
+    TRY(case_buffer(b, "staging", BUF_INPUT, dtype_of_sums(b->type), messages, elems, &finish.in[0]));
+    struct buf piece = plan->bufs[leaf];
+    snprintf(piece.name, sizeof piece.name, "piece");
+    piece.alias = leaf;
+    piece.offset = REDUCE_BEGIN * (int64_t)dtype_size(piece.type);
+    piece.dim[0] = elems;
+    TRY(plan_add_buf(plan, &piece, &finish.in[1]));
+    finish.out[0] = finish.in[1];
+    finish.in[2] = held;
     finish.attr.begin = REDUCE_BEGIN;
-    finish.attr.end = row->width - REDUCE_REST;
-    TRY(case_buffer(b, "staging", BUF_INPUT, dtype_of_sums(b->type), messages, finish.attr.end - finish.attr.begin,
-                    &finish.in[0]));
-    finish.out[0] = leaf;
-    finish.in[1] = held;
-    plan->program = malloc(CAPACITY * sizeof *plan->program);
-    assert_non_null(plan->program);
+    assert_int_equal(tree_program(row->slots, row->ranks, row->rank, &plan->program), 0);
     finish.attr.program = plan->program;
-    finish.attr.program_length = tree_program(row->slots, row->ranks, row->rank, plan->program, CAPACITY);
-    assert_true(finish.attr.program_length > 0);
+    finish.attr.rounds = 1;
     return plan_add_op(plan, &finish);
 }
 
@@ -379,7 +386,7 @@ int emit_reduce(const struct op_case *row, struct builder *b, int *y) {
     TRY(next_segment(b, SEG_FOLD, row->time));
     TRY(plan_add_op(b->plan, &fold));
     TRY(next_segment(b, SEG_MICRO_LAST, row->time));
-    fold.attr.end = 1;
+    fold.attr.last = 1;
     TRY(plan_add_op(b->plan, &fold));
     TRY(next_segment(b, SEG_UPDATE, row->time));
     return row->ranks > 1 ? add_finish(row, b, leaf, held) : 0;

@@ -61,7 +61,7 @@ static void training_allocates_nothing(void **state) {
     struct comm comm;
     if (comm_open(&comm)) fail_msg("%s", fail_message());
     if (comm.rank) rmdir(scratch);
-    assert_int_equal(comm.transport->broadcast(&comm, scratch, (int64_t)strlen(scratch)), 0); /* one folder for all */
+    assert_int_equal(comm_broadcast(&comm, scratch, (int64_t)strlen(scratch)), 0); /* one folder for all */
     struct train_options options = {.on_step = on_step};
     config_defaults(&c);
     snprintf(c.runs_dir, sizeof c.runs_dir, "%s", scratch);

@@ -21,10 +21,11 @@ static const char others[] =
     "compile: false, stage: 2, init_from: 'runs/a b', eval_every: "
     "9007199254740991, eval_batches: 1},\n"
     "fuse: {norm: false, gelu: false, swiglu: false, rope: false, head: true, loss: false, adamw: false},\n"
-    "dist: {zero: 0, reduce: tree, bucket_mb: 0.1, wire: fp32}, ckpt: {every: 0, "
+    "dist: {zero: 1, reduce: vendor, bucket_mb: 0.1, wire: bf16, overlap: false, progress: thread, timeout_s: 0.5}, "
+    "ckpt: {every: 0, "
     "keep: 2147483647, "
     "last: false},\n"
-    "guard: {max_skipped: 0}}\n";
+    "guard: {every: 7, audit_every: 9, max_skipped: 0}}\n";
 
 static void copy_field(const struct schema_key *key, struct config *to, const struct config *from) {
     memcpy((char *)to + key->offset, (const char *)from + key->offset, field_size(key));
@@ -144,6 +145,11 @@ static enum key_class expected_class(const char *key) {
                                       "train.eval_batches",
                                       "dist.zero",
                                       "dist.bucket_mb",
+                                      "dist.overlap",
+                                      "dist.progress",
+                                      "dist.timeout_s",
+                                      "guard.every",
+                                      "guard.audit_every",
                                       "ckpt.every",
                                       "ckpt.keep",
                                       "ckpt.last",

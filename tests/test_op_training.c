@@ -201,15 +201,14 @@ static void test_order_shows(void **state) {
 /* The program is evaluated as it stands, whatever tree it came from. */
 static void test_program(void **state) {
     (void)state;
-    static const int programs[][7] = {
-        {0, 1, 2, TREE_ADD, TREE_ADD},
-        {0, 1, TREE_ADD, 2, TREE_ADD},
-        {TREE_HELD, TREE_OWN, TREE_ADD, TREE_HELD - 1, 2, TREE_ADD, TREE_ADD},
-        {2, TREE_OWN, 0, TREE_HELD - 1, TREE_ADD, TREE_ADD, TREE_ADD},
-        {TREE_OWN},
-        {TREE_HELD - 1},
+    static const int programs[][9] = {
+        {2, 7, 0, 1, 2, TREE_ADD, TREE_ADD},
+        {2, 7, 0, 1, TREE_ADD, 2, TREE_ADD},
+        {2, 9, TREE_HELD, TREE_OWN, TREE_ADD, TREE_HELD - 1, 2, TREE_ADD, TREE_ADD},
+        {2, 9, 2, TREE_OWN, 0, TREE_HELD - 1, TREE_ADD, TREE_ADD, TREE_ADD},
+        {2, 3, TREE_OWN},
+        {2, 3, TREE_HELD - 1},
     };
-    static const int lengths[] = {5, 5, 7, 7, 1, 1};
     static const struct op_case row = {.name = "program",
                                        .emit = emit_reduce,
                                        .batch = 1,
@@ -224,16 +223,15 @@ static void test_program(void **state) {
     double *leaf = trial_named(&t, "leaf"), *held = trial_named(&t, "held"), *staging = trial_named(&t, "staging");
     struct op *op = &t.plan->ops[t.plan->segment_begin[SEG_UPDATE]];
     assert_int_equal(op->kind, OP_tree_finish);
-    for (size_t p = 0; p < sizeof lengths / sizeof *lengths; p++) {
+    for (size_t p = 0; p < sizeof programs / sizeof *programs; p++) {
         op->attr.program = programs[p];
-        op->attr.program_length = lengths[p];
         trial_fill(&t);
         trial_run(&t, SEG_UPDATE);
         double *got = trial_named(&t, "leaf");
         for (int64_t i = 0; i < piece; i++) {
             double stack[8];
             int depth = 0;
-            for (int k = 0; k < lengths[p]; k++) {
+            for (int k = programs[p][0]; k < programs[p][1]; k++) {
                 int code = programs[p][k];
                 if (code == TREE_ADD) {
                     depth--;

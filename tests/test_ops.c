@@ -21,8 +21,13 @@ static const struct {
     const char *where;
 } elsewhere[] = {
     {OP_exchange, "messages between ranks: training on several ranks"},
-    {OP_gather_grads, "messages between ranks: training on several ranks"},
+    {OP_wait, "messages between ranks: training on several ranks"},
+    {OP_all_gather, "messages between ranks: training on several ranks"},
     {OP_gather_losses, "messages between ranks: training on several ranks"},
+    {OP_gather_norms, "messages between ranks: training on several ranks"},
+    {OP_all_reduce, "messages between ranks: training on several ranks"},
+    {OP_reduce_scatter, "messages between ranks: training on several ranks"},
+    {OP_widen, "gradients on the wire in bf16: training on several ranks"},
     {OP_cast, "the copy of the parameters, in every bf16 trial: test_op_training.c"},
 };
 

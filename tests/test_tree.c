@@ -41,15 +41,14 @@ static int rank_sums(int slots, int lo, int hi, uint64_t *nodes) {
 }
 
 static uint64_t finish(int slots, int ranks, int rank, uint64_t nodes[][TREE_MAX_COVER], const int *counts) {
-    int program[4096], depth = 0;
+    int *program, depth = 0;
     uint64_t stack[64], messages[4096];
     int n = 0;
     for (int r = 0; r < ranks; r++)
         for (int i = 0; r != rank && i < counts[r]; i++) messages[n++] = nodes[r][i];
     assert_int_equal(n, tree_messages(slots, ranks, rank));
-    int length = tree_program(slots, ranks, rank, program, 4096);
-    assert_true(length > 0);
-    for (int i = 0; i < length; i++) {
+    assert_int_equal(tree_program(slots, ranks, rank, &program), 0);
+    for (int i = program[0]; i < program[1]; i++) {
         if (program[i] >= 0) {
             stack[depth++] = messages[program[i]];
         } else if (program[i] == TREE_ADD) {
@@ -62,6 +61,7 @@ static uint64_t finish(int slots, int ranks, int rank, uint64_t nodes[][TREE_MAX
         }
         assert_true(depth > 0 && depth <= 40);
     }
+    free(program);
     assert_int_equal(depth, 1);
     return stack[0];
 }

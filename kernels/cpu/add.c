@@ -27,3 +27,15 @@ void K(cast)(const struct kernel_args *a) {
         for (int64_t i = begin; i < end; i++) y[i] = put(x[i]);
     }
 }
+
+void K(widen)(const struct kernel_args *a) {
+    const value *x = a->in[0].data;
+    real *y = a->out[0].data;
+    int64_t n = elements(&a->out[0]);
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, n);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++) y[i] = get(x[i]);
+    }
+}

@@ -19,7 +19,8 @@ void K(clip)(const struct kernel_args *a) {
     const double *partial = a->in[0].data, *slots = a->in[1].data;
     int64_t chunks = elements(&a->in[0]), count = elements(&a->in[1]);
     double total = 0, max_norm = a->attr->max_norm;
-    for (int64_t i = 0; i < chunks; i++) total += partial[i];
+    const int *order = a->attr->order;
+    for (int64_t i = 0; i < chunks; i++) total += partial[order ? order[i] : i];
     double scale = a->step->loss_scale > 0 ? a->step->loss_scale : 1;
     double norm = sqrt(total) / scale, ratio = max_norm / (norm + 1e-6);
     int finite = isfinite(norm);
@@ -69,10 +70,10 @@ void K(adamw)(const struct kernel_args *a) {
         .eps = (real)attr->eps,
     };
     real decay = (real)(step->lr * attr->decay);
-    int64_t first = attr->begin, last = attr->end;
-#pragma omp parallel for schedule(static) if (last - first >= SMALL)
-    for (int64_t begin = first; begin < last; begin += BLOCK) {
-        int64_t end = smaller(begin + BLOCK, last);
+    int64_t n = elements(&a->in[0]);
+#pragma omp parallel for schedule(static) if (n >= SMALL)
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = smaller(begin + BLOCK, n);
         int64_t border = attr->decay_end < begin ? begin : smaller(attr->decay_end, end);
         update_range(a, &update, decay, begin, border);
         update_range(a, &update, 0, border, end);

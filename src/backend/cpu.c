@@ -10,7 +10,6 @@
 
 #include "base/arena.h"
 #include "base/check.h"
-#include "plan/tree.h"
 
 /* One row an op: its kernels by the type of its values. Ops of LANE_COMM have none. */
 #define COMPUTE(name)                                                                                                  \
@@ -103,18 +102,6 @@ static int prepare_ops(struct exec *exec) {
     return 0;
 }
 
-/* Space for the messages of one exchange: at most a cover to and from every other rank. */
-static int prepare_messages(struct exec *exec) {
-    size_t ranks = (size_t)exec->plan->request.ranks;
-    exec->sends = calloc(ranks * TREE_MAX_COVER, sizeof *exec->sends);
-    exec->receives = calloc(ranks * TREE_MAX_COVER, sizeof *exec->receives);
-    exec->offset = calloc(ranks, sizeof *exec->offset);
-    exec->bytes = calloc(ranks, sizeof *exec->bytes);
-    return exec->sends && exec->receives && exec->offset && exec->bytes
-               ? 0
-               : fail(STATUS_FAILED, "backend cpu: out of memory");
-}
-
 static void cpu_unload(struct exec *exec) {
     if (!exec) return;
     arena_free(exec->arena, exec->plan->arena_bytes);
@@ -124,8 +111,8 @@ static void cpu_unload(struct exec *exec) {
     free(exec->kernel);
     free(exec->sends);
     free(exec->receives);
-    free(exec->offset);
-    free(exec->bytes);
+    free(exec->started);
+    free(exec->counts);
     free(exec);
 }
 
@@ -173,7 +160,7 @@ static int load(struct exec *exec, struct store *store) {
     TRY(arena_new((void **)&exec->arena, plan->arena_bytes, "arena"));
     TRY(arena_new((void **)&exec->scratch, exec->scratch_bytes, "scratch"));
     TRY(place_buffers(exec, store));
-    TRY(prepare_messages(exec));
+    TRY(cpu_prepare_comm(exec));
     if (exec->poison && exec->arena)
         memset(exec->arena + plan->persistent_bytes, 0xff, (size_t)(plan->arena_bytes - plan->persistent_bytes));
     return prepare_ops(exec);
@@ -194,21 +181,22 @@ static int cpu_load(const struct plan *plan, struct store *store, struct comm *c
     return status;
 }
 
-/* Fills what died at position `at` of its segment with NaN, unless its memory has been taken over. */
-static void poison_dead(struct exec *exec, const struct op *op, int at) {
+/* Fills what died with this op with NaN, unless its memory has been taken over. */
+static void poison_dead(struct exec *exec, const struct op *op) {
     const struct plan *plan = exec->plan;
     for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
         int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
-        if (id == NONE || plan->bufs[id].kind != BUF_ACT || plan->bufs[id].last != at) continue;
+        if (id == NONE || plan->bufs[id].kind != BUF_ACT || plan->bufs[id].last != op->at) continue;
         if (op->out[0] != NONE && plan->bufs[op->out[0]].takes == id) continue;
         memset(exec->data[id], 0xff, (size_t)buf_bytes(&plan->bufs[id]));
     }
 }
 
+/* Messages move on only while the transport is called. */
 static int cpu_run_op(struct exec *exec, int i) {
     if (!exec->kernel[i]) return cpu_communicate(exec, &exec->plan->ops[i]);
     exec->kernel[i](&exec->args[i]);
-    return 0;
+    return exec->comm && exec->comm->under_way ? comm_poll(exec->comm) : 0;
 }
 
 static int cpu_run(struct exec *exec, enum segment segment) {
@@ -216,7 +204,7 @@ static int cpu_run(struct exec *exec, enum segment segment) {
     if (omp_get_max_threads() > exec->threads) omp_set_num_threads(exec->threads); /* no scratch for more */
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
         TRY(cpu_run_op(exec, i));
-        if (exec->poison) poison_dead(exec, &plan->ops[i], i - plan->segment_begin[segment]);
+        if (exec->poison) poison_dead(exec, &plan->ops[i]);
     }
     return 0;
 }

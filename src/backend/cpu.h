@@ -17,10 +17,14 @@ struct exec {
     cpu_kernel **kernel;      /* and the kernel; NULL: an op of LANE_COMM */
     int poison;
 
-    /* Sized at load for the largest exchange of the plan. */
+    /* Communication, sized at load (cpu_comm.c). */
     struct comm_message *sends, *receives;
-    int64_t *offset, *bytes; /* for each rank */
+    const struct op **started; /* by line: what started there last */
+    int64_t *counts;           /* for each rank */
 };
+
+/* Room for what the plan's communication ops need. */
+int cpu_prepare_comm(struct exec *exec);
 
 /* Runs an op of LANE_COMM. */
 int cpu_communicate(struct exec *exec, const struct op *op);

@@ -1,71 +1,107 @@
-/* The communication ops of the plan, by way of a transport (comm/comm.h). */
+/* The communication ops of the plan, by way of a transport (comm/comm.h). They only start it; a wait ends it. */
 #include "backend/cpu.h"
 
+#include <stdlib.h>
+
 #include "base/check.h"
-#include "plan/tree.h"
 
-/* Row `node` of this rank's cover: held sums in order, the last one in grads (plan/tree.h). */
-static char *node_sum(const struct exec *exec, const struct op *op, int node, int count, int64_t element) {
+int cpu_prepare_comm(struct exec *exec) {
     const struct plan *plan = exec->plan;
-    int64_t size = (int64_t)dtype_size(plan->bufs[op->in[0]].type);
-    if (node == count - 1) return (char *)exec->data[op->in[0]] + element * size;
-    return (char *)exec->data[op->in[1]] + ((int64_t)node * plan->flat_elems + element) * size;
-}
-
-static int exchange(struct exec *exec, const struct op *op) {
-    const struct plan *plan = exec->plan;
-    int rank = plan->request.rank, ranks = plan->request.ranks, n_sends = 0, n_receives = 0, row = 0;
-    int64_t size = (int64_t)dtype_size(plan->bufs[op->in[0]].type), begin, end, my_begin, my_end;
-    struct tree_node nodes[TREE_MAX_COVER];
-    int mine = tree_cover(plan->slots, plan->slot_lo, plan->slot_hi, nodes);
-    tree_piece(op->attr.begin, op->attr.end, ranks, rank, &my_begin, &my_end);
-    for (int r = 0; r < ranks; r++) {
-        if (r == rank) continue;
-        int lo, hi;
-        tree_range(plan->slots, ranks, r, &lo, &hi);
-        int theirs = tree_cover(plan->slots, lo, hi, nodes);
-        tree_piece(op->attr.begin, op->attr.end, ranks, r, &begin, &end);
-        for (int i = 0; i < mine && end > begin; i++)
-            exec->sends[n_sends++] = (struct comm_message){r, node_sum(exec, op, i, mine, begin), (end - begin) * size};
-        for (int i = 0; i < theirs && my_end > my_begin; i++) {
-            char *to = (char *)exec->data[op->out[0]] + (int64_t)row++ * (my_end - my_begin) * size;
-            exec->receives[n_receives++] = (struct comm_message){r, to, (my_end - my_begin) * size};
-        }
+    if (!plan->lines) return 0;
+    size_t lines = (size_t)plan->lines + 1, most = 1;
+    int *messages = calloc(lines, sizeof *messages);
+    exec->started = calloc(lines, sizeof *exec->started);
+    exec->counts = calloc((size_t)plan->request.ranks, sizeof *exec->counts);
+    if (!messages || !exec->started || !exec->counts) {
+        free(messages);
+        return fail(STATUS_FAILED, "backend cpu: out of memory");
     }
-    return exec->comm->transport->exchange(exec->comm, exec->sends, n_sends, exec->receives, n_receives);
-}
-
-static int gather_grads(struct exec *exec, const struct op *op) {
-    const struct plan *plan = exec->plan;
-    int64_t size = (int64_t)dtype_size(plan->bufs[op->out[0]].type), begin, end;
-    for (int r = 0; r < plan->request.ranks; r++) {
-        tree_piece(op->attr.begin, op->attr.end, plan->request.ranks, r, &begin, &end);
-        exec->offset[r] = begin * size;
-        exec->bytes[r] = (end - begin) * size;
+    for (int line = 1; line <= plan->lines; line++) {
+        messages[line] = plan_line_messages(plan, line);
+        if ((size_t)messages[line] > most) most = (size_t)messages[line];
     }
-    return exec->comm->transport->gather(exec->comm, exec->data[op->out[0]], exec->offset, exec->bytes);
+    int status = comm_reserve(exec->comm, plan->lines, messages);
+    free(messages);
+    TRY(status);
+    exec->sends = calloc(most, sizeof *exec->sends);
+    exec->receives = calloc(most, sizeof *exec->receives);
+    return exec->sends && exec->receives ? 0 : fail(STATUS_FAILED, "backend cpu: out of memory");
 }
 
-static int gather_losses(struct exec *exec, const struct op *op) {
-    const struct plan *plan = exec->plan;
-    for (int r = 0; r < plan->request.ranks; r++) {
-        int lo, hi;
-        tree_range(plan->slots, plan->request.ranks, r, &lo, &hi);
-        exec->offset[r] = lo * (int64_t)sizeof(double);
-        exec->bytes[r] = (hi - lo) * (int64_t)sizeof(double);
-    }
-    return exec->comm->transport->gather(exec->comm, exec->data[op->out[0]], exec->offset, exec->bytes);
-}
-
-static int (*const communicate[OP_COUNT])(struct exec *, const struct op *) = {
-    [OP_exchange] = exchange,
-    [OP_gather_grads] = gather_grads,
-    [OP_gather_losses] = gather_losses,
+struct letters {
+    struct exec *exec;
+    int sends, receives;
 };
 
+static void address(void *context, const struct wire *wire) {
+    struct letters *letters = context;
+    struct exec *exec = letters->exec;
+    struct comm_message message = {wire->peer, (char *)exec->data[wire->buf] + wire->offset, wire->bytes};
+    if (wire->receives)
+        exec->receives[letters->receives++] = message;
+    else
+        exec->sends[letters->sends++] = message;
+}
+
+static int start_messages(struct exec *exec, const struct op *op) {
+    struct letters letters = {exec, 0, 0};
+    const struct step_block *step = exec->data[exec->plan->step];
+    plan_wire(exec->plan, op, step->round, address, &letters);
+    return comm_start(exec->comm, op->attr.line, exec->sends, letters.sends, exec->receives, letters.receives);
+}
+
+static int start_sum(struct exec *exec, const struct op *op) {
+    const struct plan *plan = exec->plan;
+    const struct buf *in = &plan->bufs[op->in[0]];
+    struct comm_sum sum = {.in = exec->data[op->in[0]], .out = exec->data[op->out[0]], .elems = buf_elems(in)};
+    sum.type = in->type == DTYPE_BF16 ? COMM_BF16 : in->type == DTYPE_F64 ? COMM_F64 : COMM_F32;
+    if (op->kind == OP_reduce_scatter) {
+        int b = 0;
+        while (plan->buckets[b].begin != op->attr.begin) b++;
+        for (int r = 0; r < plan->request.ranks; r++) {
+            struct span piece = plan_piece(plan, b, r);
+            exec->counts[r] = piece.end - piece.begin;
+        }
+        sum.counts = exec->counts;
+    }
+    return comm_start_sum(exec->comm, op->attr.line, &sum);
+}
+
+/* What a rank that waits says of it. */
+static void describe(const struct op *op, char text[96]) {
+    if (op->attr.end > op->attr.begin)
+        snprintf(text, 96, "%s of elements [%lld, %lld)", op_info[op->kind].name, (long long)op->attr.begin,
+                 (long long)op->attr.end);
+    else
+        snprintf(text, 96, "%s", op_info[op->kind].name);
+}
+
+static int wait(struct exec *exec, const struct op *op) {
+    const struct op *started = exec->started[op->attr.line];
+    char text[96];
+    if (!started) return 0; /* before the first step nothing is on its way */
+    describe(started, text);
+    exec->comm->doing = text;
+    int status = comm_wait(exec->comm, op->attr.line);
+    exec->comm->doing = NULL;
+    return status;
+}
+
 int cpu_communicate(struct exec *exec, const struct op *op) {
-    if (!communicate[op->kind])
+    switch (op->kind) {
+    case OP_wait:
+        return wait(exec, op);
+    case OP_exchange:
+    case OP_all_gather:
+    case OP_gather_losses:
+    case OP_gather_norms:
+        exec->started[op->attr.line] = op;
+        return start_messages(exec, op);
+    case OP_all_reduce:
+    case OP_reduce_scatter:
+        exec->started[op->attr.line] = op;
+        return start_sum(exec, op);
+    default:
         return fail(STATUS_FAILED, "backend cpu: op %s has no transport", op_info[op->kind].name);
-    TRY(communicate[op->kind](exec, op));
-    return 0;
+    }
 }

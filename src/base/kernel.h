@@ -22,7 +22,7 @@ enum {
 _Static_assert(ATTENTION_KEYS % ATTENTION_TILE == 0, "a tile of queries begins in one block of keys");
 
 /* Codes of the sum that tree_finish computes, in reverse Polish notation; see plan/tree.h, which makes it. */
-enum { TREE_ADD = -1, TREE_OWN = -2, TREE_HELD = -3 };
+enum { TREE_ADD = -1, TREE_OWN = -2, TREE_HELD = -3, TREE_KEEP = -100 };
 
 /* One operand. Dimensions beyond the rank are 1. `data` is NULL where an optional operand is left out. */
 struct view {
@@ -48,8 +48,11 @@ struct op_attr {
     double low, high;           /* clamp range */
     double beta1, beta2, decay; /* AdamW */
     double max_norm;            /* gradient clipping; 0 is off */
-    const int *program;         /* tree_finish: the sum in reverse Polish notation, see plan/tree.h */
-    int program_length;
+    const int *program;         /* tree_finish: a sum for each round, in reverse Polish notation; see plan/tree.h */
+    int rounds;                 /* how many there are; more than one: step.round tells which */
+    int last;                   /* fold: of the rank's last leaf */
+    const int *order;           /* clip: where the sum of each chunk lies; NULL: in order of the chunks */
+    int line;                   /* communication: what tells it from others under way (comm/comm.h) */
 };
 
 /* What changes from step to step. The host writes the first part before segments run; ops write the second part. It is
@@ -60,6 +63,7 @@ struct step_block {
     uint32_t slot, micro; /* which leaf, which micro-batch of it */
     int32_t fold;         /* how many held sums the finished leaf takes up, see plan/tree.h */
     int32_t held;         /* how many sums are held before that */
+    int32_t round;        /* ZeRO 2: which of this rank's leaves, counted from 0 */
     int64_t position;     /* generation: tokens already in the cache */
     int64_t row;          /* generation: the row whose logits are wanted */
     double grad_scale;    /* d(step loss)/d(micro-batch loss): the micro-batch's part of the step's targets */

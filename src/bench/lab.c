@@ -43,16 +43,18 @@ static int run_segment(struct bench *b, enum segment segment) {
     return 0;
 }
 
-static int run_slot(struct bench *b, int slot) {
+static int run_slot(struct bench *b, int i) {
     struct run *run = &b->run;
     const struct plan *plan = run->plan;
+    int slot = plan->slot_lo + i * plan->slot_step;
+    enum segment after = plan_after_slot(plan, i);
     run->block.slot = (uint32_t)slot;
     tree_fold(plan->slots, plan->slot_lo, slot, &run->block.held, &run->block.fold);
     for (int micro = 0; micro < plan->micro_batches; micro++) {
         run->block.micro = (uint32_t)micro;
-        TRY(run_segment(b, plan_micro_segment(plan, slot, micro)));
+        TRY(run_segment(b, plan_micro_segment(plan, i, micro)));
     }
-    return slot == plan->slot_hi - 1 ? 0 : run_segment(b, SEG_FOLD);
+    return after == SEG_COUNT ? 0 : run_segment(b, after);
 }
 
 static int run_round(struct bench *b) {
@@ -65,7 +67,7 @@ static int run_round(struct bench *b) {
         return run_segment(b, SEG_DECODE);
     }
     run->block.step = (uint32_t)(b->round + 1);
-    for (int slot = plan->slot_lo; slot < plan->slot_hi; slot++) TRY(run_slot(b, slot));
+    for (int i = 0; i < plan_n_slots(plan); i++) TRY(run_slot(b, i));
     return run_segment(b, SEG_UPDATE);
 }
 

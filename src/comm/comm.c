@@ -1,10 +1,14 @@
 #include "comm/comm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "comm/peer.h"
+
+enum { DEFAULT_TIMEOUT_S = 600 };
 
 /* Where launchers tell a process its rank. */
 static const char *const launcher_rank[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"};
@@ -15,32 +19,80 @@ static const char *launched_as(void) {
     return NULL;
 }
 
-int comm_open(struct comm *comm) {
+/* Everybody's host and process, so that a message can name them. */
+static int meet(struct comm *comm) {
+    size_t size = (size_t)comm->size;
+    comm->room = calloc(2 * size, sizeof *comm->room);
+    comm->values = calloc(size, sizeof *comm->values);
+    comm->peers = calloc(size, sizeof *comm->peers);
+    if (!comm->room || !comm->values || !comm->peers)
+        return fail(STATUS_FAILED, "out of memory for %d ranks", comm->size);
+    TRY(comm_reserve(comm, 0, NULL));
+    struct comm_peer mine;
+    peer_self(comm, &mine);
+    return comm_gather_equal(comm, &mine, comm->peers, sizeof mine);
+}
+
+int comm_open_with(struct comm *comm, const struct transport *transport, void *own) {
     memset(comm, 0, sizeof *comm);
     comm->size = comm->local_size = 1;
+    comm->timeout_s = DEFAULT_TIMEOUT_S;
+    comm->own = own;
     gethostname(comm->host, sizeof comm->host - 1);
-    comm->transport = launched_as() ? &transport_mpi : &transport_self;
+    comm->transport = transport;
+    TRY(transport->open(comm));
+    return meet(comm);
+}
+
+int comm_open(struct comm *comm) {
+    const struct transport *transport = launched_as() ? &transport_mpi : &transport_self;
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    if (comm->transport == &transport_self && tasks && atoi(tasks) > 1) {
-        comm->transport = NULL;
+    if (transport == &transport_self && tasks && atoi(tasks) > 1) {
+        memset(comm, 0, sizeof *comm);
         return fail(STATUS_USAGE,
                     "srun started %s tasks that do not know of each other; use 'srun --mpi=pmix lockstep …', or mpirun "
                     "inside the allocation",
                     tasks);
     }
-    return comm->transport->open(comm);
+    return comm_open_with(comm, transport, NULL);
 }
 
 void comm_close(struct comm *comm) {
+    comm_thread_stop(comm);
     if (comm->transport) comm->transport->close(comm);
     comm->transport = NULL;
+    free(comm->room);
+    free(comm->values);
+    free(comm->peers);
+    free(comm->busy);
+    comm->room = NULL;
+    comm->values = NULL;
+    comm->peers = NULL;
+    comm->busy = NULL;
+}
+
+int comm_reserve(struct comm *comm, int lines, const int *messages) {
+    int *counts = malloc(((size_t)lines + 1) * sizeof *counts);
+    unsigned char *busy = calloc((size_t)lines + 1, 1);
+    free(comm->busy);
+    comm->busy = busy;
+    comm->lines = comm->under_way = 0;
+    int status = counts && busy ? 0 : fail(STATUS_FAILED, "out of memory for %d messages", lines);
+    if (!status) {
+        counts[0] = comm->size;
+        for (int i = 1; i <= lines; i++) counts[i] = messages[i];
+        comm->lines = lines + 1;
+        status = comm->transport->reserve(comm, comm->lines, counts);
+    }
+    free(counts);
+    return status;
 }
 
 int comm_agree(struct comm *comm, int status) {
     int largest = status, first = status ? comm->size - comm->rank : 0;
-    TRY(comm->transport->largest(comm, &largest));
+    TRY(comm_largest(comm, &largest));
     if (!largest) return 0;
-    TRY(comm->transport->largest(comm, &first));
+    TRY(comm_largest(comm, &first));
     comm->agreed = 1;
     comm->speaker = comm->size - first;
     return status ? largest : fail(largest, "rank %d failed", comm->speaker);

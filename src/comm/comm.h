@@ -1,10 +1,15 @@
-/* Ranks and what they say to each other: one table of functions a transport.
+/* Ranks and what they say to each other.
  *
- * Every function is collective: all ranks call it, in the same order. A transport moves bytes and never adds: sums are
- * made by kernels, in the order of the fixed tree. */
+ * A transport only moves bytes, between a start and a test that tells that it is over; sums are made by kernels, in the
+ * order of the fixed tree. (start_sum is the exception: the library's own sums, for comparison.) Everything else here is
+ * made of starts and waits: so every wait has the same time limit, and can name the rank that it waits for.
+ *
+ * What is under way has a line, a small number: one thing at a time on a line, any number of lines at once. Line 0 belongs
+ * to the functions that return when they are done. Those are collective: all ranks call them, in the same order. */
 #ifndef COMM_COMM_H
 #define COMM_COMM_H
 
+#include <signal.h>
 #include <stdint.h>
 
 struct comm;
@@ -15,19 +20,41 @@ struct comm_message {
     int64_t bytes;
 };
 
+enum comm_type { COMM_F32, COMM_F64, COMM_BF16 };
+
+/* A sum over all ranks by the transport's own algorithm, whose order is not ours. */
+struct comm_sum {
+    const void *in;
+    void *out; /* may be `in` for an all-reduce */
+    int64_t elems;
+    const int64_t
+        *counts; /* NULL: all ranks get all sums; else rank r gets the next counts[r] of them (reduce-scatter) */
+    enum comm_type type;
+};
+
 struct transport {
     const char *name;
     int (*open)(struct comm *comm);
-    /* Sends all and receives all. Messages between a pair of ranks match in their order in the two lists; sizes agree. */
-    int (*exchange)(struct comm *comm, const struct comm_message *sends, int n_sends,
-                    const struct comm_message *receives, int n_receives);
-    /* Rank r's part, bytes[r] at offset[r] of `base`, reaches all ranks; a rank's own part is in place. */
-    int (*gather)(struct comm *comm, void *base, const int64_t *offset, const int64_t *bytes);
-    /* `value` becomes the largest of all ranks. */
-    int (*largest)(struct comm *comm, int *value);
-    int (*broadcast)(struct comm *comm, void *data, int64_t bytes); /* from rank 0 */
+    /* Makes room, so that starts allocate nothing: lines 0 to `lines` - 1, at most messages[line] sends and receives. */
+    int (*reserve)(struct comm *comm, int lines, const int *messages);
+    /* Sends all and receives all. Messages between a pair of ranks match in their order in the two lists; sizes agree.
+     * Memory must not be touched (sends: not be written) before the line is done. */
+    int (*start)(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
+                 const struct comm_message *receives, int n_receives);
+    int (*start_sum)(struct comm *comm, int line, const struct comm_sum *sum); /* NULL: there is none */
+    /* Moves everything on, and tells whether nothing is left to do on this line. */
+    int (*test)(struct comm *comm, int line, int *done);
+    /* A rank whose message on this line is not through; -1: none, or not known. */
+    int (*missing)(struct comm *comm, int line);
     void (*close)(struct comm *comm);
     void (*stop)(struct comm *comm, int status); /* ends all ranks at once; may not return */
+};
+
+struct comm_peer {
+    char host[64];
+    long pid;                /* with `born`, for noticing that a process of this host is gone */
+    unsigned long long born; /* when it started; 0: the system does not tell */
+    int seen;                /* this process has found it alive */
 };
 
 struct comm {
@@ -35,19 +62,61 @@ struct comm {
     int rank, size;
     int local_size; /* ranks on this host */
     char host[64];
-    int agreed;    /* comm_agree() found a failure: all ranks know, and end in order */
-    int speaker;   /* then the rank that tells it: the lowest that failed */
-    void *scratch; /* the transport's, sized at open */
-    int64_t scratch_count;
+    struct comm_peer *peers; /* of all ranks */
+    int agreed;              /* comm_agree() found a failure: all ranks know, and end in order */
+    int speaker;             /* then the rank that tells it: the lowest that failed */
+
+    double timeout_s;                         /* how long a wait may last; 0: for ever */
+    const volatile sig_atomic_t *stop_signal; /* not 0 after a signal asked for a stop; may be NULL */
+    int64_t step;                             /* what this rank is at, */
+    const char *doing;                        /* for messages; NULL: nothing in particular */
+
+    int lines, under_way;       /* lines that there is room for; those that are under way */
+    unsigned char *busy;        /* one a line */
+    struct comm_message *room;  /* 2 * size: messages of the functions below, */
+    int *values;                /* and a number a rank */
+    struct comm_thread *thread; /* progress.c */
+    void *own;                  /* the transport's */
 };
 
 /* Opens the transport that this process was started for: mpi under mpirun or srun, self otherwise. */
 int comm_open(struct comm *comm);
+/* Opens a given one; `own` is handed to it. */
+int comm_open_with(struct comm *comm, const struct transport *transport, void *own);
 void comm_close(struct comm *comm);
+
+/* Room for lines 1 to `lines`, of messages[line] sends and receives each; messages[0] is not read. */
+int comm_reserve(struct comm *comm, int lines, const int *messages);
+
+/* The transport's functions, safe beside a progress thread. */
+int comm_start(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
+               const struct comm_message *receives, int n_receives);
+int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum);
+int comm_poll(struct comm *comm); /* moves on what is under way; cheap where nothing is */
+
+/* Waits until the line is done; at once where it never was started. Fails after comm->timeout_s, and at once where the
+ * system tells that the process waited for is gone; the message names rank, host, step and what was being done. */
+int comm_wait(struct comm *comm, int line);
+int comm_wait_all(struct comm *comm);
+
+/* A thread that polls, for as long as the ranks compute; without it, who computes should poll now and then. */
+int comm_thread_start(struct comm *comm);
+void comm_thread_stop(struct comm *comm);
+void comm_lock(struct comm *comm);
+void comm_unlock(struct comm *comm);
+
+/* Rank r's part, bytes[r] at offset[r] of `base`, reaches all ranks; a rank's own part is in place. Starts on a line: */
+int comm_start_gather(struct comm *comm, int line, void *base, const int64_t *offset, const int64_t *bytes);
+/* and waits, too. */
+int comm_gather(struct comm *comm, void *base, const int64_t *offset, const int64_t *bytes);
+/* Equal parts in rank order: `mine` is copied to all + rank * bytes, and so on. */
+int comm_gather_equal(struct comm *comm, const void *mine, void *all, int64_t bytes);
+int comm_broadcast(struct comm *comm, void *data, int64_t bytes); /* from rank 0 */
+int comm_largest(struct comm *comm, int *value);                  /* `value` becomes the largest of all ranks */
 
 /* Every rank passes its status; all return the largest. A rank that failed keeps its own message. */
 int comm_agree(struct comm *comm, int status);
 
-extern const struct transport transport_self, transport_mpi;
+extern const struct transport transport_self, transport_mpi, transport_virtual;
 
 #endif

@@ -1,13 +1,30 @@
 /* Ranks over MPI. Only MPI-3 calls, so that Open MPI and MPICH both serve. */
-#include "comm/comm.h"
-
 #include <limits.h>
 #include <mpi.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
+#include "comm/comm.h"
 
-enum { TAG = 7, LARGEST_MESSAGE = 1 << 30 /* bytes: MPI counts are ints */ };
+enum { LARGEST_MESSAGE = 1 << 30 /* bytes: MPI counts are ints */ };
+
+/* What is under way on a line. */
+struct line {
+    MPI_Request *request;
+    int *peer;
+    int count;
+    int *counts; /* of a reduce-scatter: must live until it is done */
+};
+
+struct mpi {
+    struct line *line;
+    int lines;
+    MPI_Request *requests;
+    int *peers, *counts;
+    MPI_Op add_bf16;
+};
 
 /* The error handler returns, so that a failed call says which it was; a dead peer still ends the job through mpirun. */
 static int check(int code, const char *call) {
@@ -18,10 +35,36 @@ static int check(int code, const char *call) {
     return fail(STATUS_FAILED, "MPI: %s: %.*s", call, length, text);
 }
 
+static float widen(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* To nearest, ties to even; what is not a number stays so. */
+static uint16_t narrow(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static void add_bf16(void *in, void *inout, int *count, MPI_Datatype *type) {
+    const uint16_t *a = in;
+    uint16_t *b = inout;
+    (void)type;
+    for (int i = 0; i < *count; i++) b[i] = narrow(widen(a[i]) + widen(b[i]));
+}
+
 static int mpi_open(struct comm *comm) {
     int provided;
-    TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread"));
+    TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread"));
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    struct mpi *mpi = calloc(1, sizeof *mpi);
+    if (!mpi) return fail(STATUS_FAILED, "MPI: out of memory");
+    comm->own = mpi;
+    TRY(check(MPI_Op_create(add_bf16, 1, &mpi->add_bf16), "MPI_Op_create"));
     TRY(check(MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank), "MPI_Comm_rank"));
     TRY(check(MPI_Comm_size(MPI_COMM_WORLD, &comm->size), "MPI_Comm_size"));
     MPI_Comm local;
@@ -31,77 +74,104 @@ static int mpi_open(struct comm *comm) {
     return check(MPI_Comm_free(&local), "MPI_Comm_free");
 }
 
-/* Requests are kept between calls, so that a step allocates nothing after the first. */
-static int requests(struct comm *comm, int count, MPI_Request **list) {
-    if (comm->scratch_count < count) {
-        void *more = realloc(comm->scratch, (size_t)count * sizeof(MPI_Request));
-        if (!more) return fail(STATUS_FAILED, "MPI: out of memory for %d messages", count);
-        comm->scratch = more;
-        comm->scratch_count = count;
+static void free_lines(struct mpi *mpi) {
+    free(mpi->line);
+    free(mpi->requests);
+    free(mpi->peers);
+    free(mpi->counts);
+    mpi->line = NULL;
+    mpi->requests = NULL;
+    mpi->peers = mpi->counts = NULL;
+    mpi->lines = 0;
+}
+
+static int mpi_reserve(struct comm *comm, int lines, const int *messages) {
+    struct mpi *mpi = comm->own;
+    size_t all = 0, at = 0;
+    for (int i = 0; i < lines; i++) all += 2 * (size_t)messages[i] + 1;
+    free_lines(mpi);
+    mpi->line = calloc((size_t)lines, sizeof *mpi->line);
+    mpi->requests = calloc(all, sizeof *mpi->requests);
+    mpi->peers = calloc(all, sizeof *mpi->peers);
+    mpi->counts = calloc((size_t)lines * (size_t)comm->size, sizeof *mpi->counts);
+    if (!mpi->line || !mpi->requests || !mpi->peers || !mpi->counts)
+        return fail(STATUS_FAILED, "MPI: out of memory for %zu messages", all);
+    mpi->lines = lines;
+    for (int i = 0; i < lines; i++) {
+        mpi->line[i] =
+            (struct line){mpi->requests + at, mpi->peers + at, 0, mpi->counts + (size_t)i * (size_t)comm->size};
+        at += 2 * (size_t)messages[i] + 1;
     }
-    *list = comm->scratch;
     return 0;
 }
 
-static int mpi_exchange(struct comm *comm, const struct comm_message *sends, int n_sends,
-                        const struct comm_message *receives, int n_receives) {
-    MPI_Request *list = NULL;
-    TRY(requests(comm, n_sends + n_receives, &list));
-    int count = 0;
+static int check_size(int64_t bytes) {
+    return bytes <= LARGEST_MESSAGE
+               ? 0
+               : fail(STATUS_FAILED, "MPI: a message of %lld bytes; set dist.bucket_mb lower", (long long)bytes);
+}
+
+/* The line is the tag, so that messages of different lines never meet. */
+static int mpi_start(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
+                     const struct comm_message *receives, int n_receives) {
+    struct line *l = &((struct mpi *)comm->own)->line[line];
+    l->count = 0;
     for (int i = 0; i < n_receives; i++) {
         const struct comm_message *m = &receives[i];
-        if (m->bytes > LARGEST_MESSAGE)
-            return fail(STATUS_FAILED, "MPI: a message of %lld bytes; set dist.bucket_mb lower", (long long)m->bytes);
-        TRY(check(MPI_Irecv(m->data, (int)m->bytes, MPI_BYTE, m->peer, TAG, MPI_COMM_WORLD, &list[count++]),
+        TRY(check_size(m->bytes));
+        l->peer[l->count] = m->peer;
+        TRY(check(MPI_Irecv(m->data, (int)m->bytes, MPI_BYTE, m->peer, line, MPI_COMM_WORLD, &l->request[l->count++]),
                   "MPI_Irecv"));
     }
     for (int i = 0; i < n_sends; i++) {
         const struct comm_message *m = &sends[i];
-        TRY(check(MPI_Isend(m->data, (int)m->bytes, MPI_BYTE, m->peer, TAG, MPI_COMM_WORLD, &list[count++]),
+        TRY(check_size(m->bytes));
+        l->peer[l->count] = m->peer;
+        TRY(check(MPI_Isend(m->data, (int)m->bytes, MPI_BYTE, m->peer, line, MPI_COMM_WORLD, &l->request[l->count++]),
                   "MPI_Isend"));
-    }
-    return check(MPI_Waitall(count, list, MPI_STATUSES_IGNORE), "MPI_Waitall");
-}
-
-/* Every rank's part goes to every other as a message of its own: parts may be empty, large and anywhere. */
-static int mpi_gather(struct comm *comm, void *base, const int64_t *offset, const int64_t *bytes) {
-    MPI_Request *list = NULL;
-    TRY(requests(comm, 2 * comm->size, &list));
-    int count = 0;
-    for (int r = 0; r < comm->size; r++) {
-        if (bytes[r] > LARGEST_MESSAGE)
-            return fail(STATUS_FAILED, "MPI: a part of %lld bytes; set dist.bucket_mb lower", (long long)bytes[r]);
-        if (r == comm->rank || !bytes[r]) continue;
-        TRY(check(MPI_Irecv((char *)base + offset[r], (int)bytes[r], MPI_BYTE, r, TAG, MPI_COMM_WORLD, &list[count++]),
-                  "MPI_Irecv"));
-    }
-    for (int step = 1; step < comm->size && bytes[comm->rank]; step++) {
-        int r = (comm->rank + step) % comm->size; /* not all to the same rank at once */
-        TRY(check(MPI_Isend((char *)base + offset[comm->rank], (int)bytes[comm->rank], MPI_BYTE, r, TAG, MPI_COMM_WORLD,
-                            &list[count++]),
-                  "MPI_Isend"));
-    }
-    return check(MPI_Waitall(count, list, MPI_STATUSES_IGNORE), "MPI_Waitall");
-}
-
-static int mpi_largest(struct comm *comm, int *value) {
-    (void)comm;
-    int mine = *value;
-    return check(MPI_Allreduce(&mine, value, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce");
-}
-
-static int mpi_broadcast(struct comm *comm, void *data, int64_t bytes) {
-    (void)comm;
-    for (int64_t at = 0; at < bytes; at += LARGEST_MESSAGE) {
-        int64_t part = bytes - at < LARGEST_MESSAGE ? bytes - at : LARGEST_MESSAGE;
-        TRY(check(MPI_Bcast((char *)data + at, (int)part, MPI_BYTE, 0, MPI_COMM_WORLD), "MPI_Bcast"));
     }
     return 0;
 }
 
+static int mpi_start_sum(struct comm *comm, int line, const struct comm_sum *sum) {
+    struct mpi *mpi = comm->own;
+    struct line *l = &mpi->line[line];
+    MPI_Datatype type = sum->type == COMM_F32 ? MPI_FLOAT : sum->type == COMM_F64 ? MPI_DOUBLE : MPI_UINT16_T;
+    MPI_Op op = sum->type == COMM_BF16 ? mpi->add_bf16 : MPI_SUM;
+    const void *in = sum->in == sum->out ? MPI_IN_PLACE : sum->in;
+    l->count = 1;
+    l->peer[0] = -1;
+    if (sum->elems > INT_MAX) return check_size(sum->elems);
+    if (!sum->counts)
+        return check(MPI_Iallreduce(in, sum->out, (int)sum->elems, type, op, MPI_COMM_WORLD, l->request),
+                     "MPI_Iallreduce");
+    for (int r = 0; r < comm->size; r++) l->counts[r] = (int)sum->counts[r];
+    return check(MPI_Ireduce_scatter(in, sum->out, l->counts, type, op, MPI_COMM_WORLD, l->request),
+                 "MPI_Ireduce_scatter");
+}
+
+static int mpi_test(struct comm *comm, int line, int *done) {
+    struct line *l = &((struct mpi *)comm->own)->line[line];
+    return check(MPI_Testall(l->count, l->request, done, MPI_STATUSES_IGNORE), "MPI_Testall");
+}
+
+static int mpi_missing(struct comm *comm, int line) {
+    const struct line *l = &((struct mpi *)comm->own)->line[line];
+    for (int i = 0; i < l->count; i++) {
+        int done = 1;
+        if (MPI_Request_get_status(l->request[i], &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) return l->peer[i];
+    }
+    return -1;
+}
+
 static void mpi_close(struct comm *comm) {
-    free(comm->scratch);
-    comm->scratch = NULL;
+    struct mpi *mpi = comm->own;
+    if (mpi) {
+        MPI_Op_free(&mpi->add_bf16);
+        free_lines(mpi);
+    }
+    free(mpi);
+    comm->own = NULL;
     MPI_Finalize();
 }
 
@@ -111,5 +181,13 @@ static void mpi_stop(struct comm *comm, int status) {
 }
 
 const struct transport transport_mpi = {
-    "mpi", mpi_open, mpi_exchange, mpi_gather, mpi_largest, mpi_broadcast, mpi_close, mpi_stop,
+    .name = "mpi",
+    .open = mpi_open,
+    .reserve = mpi_reserve,
+    .start = mpi_start,
+    .start_sum = mpi_start_sum,
+    .test = mpi_test,
+    .missing = mpi_missing,
+    .close = mpi_close,
+    .stop = mpi_stop,
 };

@@ -112,6 +112,22 @@ static int check_recompute(const struct config_train *train) {
     return fail(STATUS_USAGE, "train.recompute: budget needs train.recompute_budget_mb, the MiB that a rank may take");
 }
 
+static int check_dist(const struct config *config) {
+    const struct config_dist *dist = &config->dist;
+    if (dist->wire == WIRE_BF16 && dist->reduce != REDUCE_VENDOR)
+        return fail(
+            STATUS_USAGE,
+            "dist.wire: bf16 would round sums on their way, and the tree's bits would depend on the number of ranks; "
+            "set dist.reduce: vendor, or dist.wire: fp32");
+    if (dist->wire == WIRE_BF16 && config->train.precision == PRECISION_FP64)
+        return fail(STATUS_USAGE,
+                    "dist.wire: bf16 is not for train.precision: fp64; set fp32, which sends gradients as they are");
+    if (dist->reduce == REDUCE_VENDOR && dist->zero == 2)
+        return fail(STATUS_USAGE,
+                    "dist.zero: 2 sends leaves to be added in the tree; with dist.reduce: vendor, set 0 or 1");
+    return 0;
+}
+
 /* Counters of tokens must hold the steps of the longest run. */
 static int check_tokens(const struct config_train *train) {
     double tokens = (double)train->slots * (double)train->micro_batch * (double)train->micro_batches_per_slot *
@@ -139,6 +155,7 @@ int config_check(struct config *config) {
     TRY(check_stage(train));
     TRY(check_recompute(train));
     TRY(check_loss_scale(train));
+    TRY(check_dist(config));
     return check_tokens(train);
 }
 

@@ -23,8 +23,9 @@ enum schedule_choice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHE
 enum precision_choice { PRECISION_FP32, PRECISION_FP64, PRECISION_BF16, PRECISION_FP16 };
 enum loss_scaling_choice { LOSS_SCALING_AUTO, LOSS_SCALING_DYNAMIC, LOSS_SCALING_OFF };
 enum recompute_choice { RECOMPUTE_NONE, RECOMPUTE_BLOCK, RECOMPUTE_EVERY, RECOMPUTE_SELECTIVE, RECOMPUTE_BUDGET };
-enum reduce_choice { REDUCE_TREE };
-enum wire_choice { WIRE_FP32 };
+enum reduce_choice { REDUCE_TREE, REDUCE_VENDOR };
+enum wire_choice { WIRE_FP32, WIRE_BF16 };
+enum progress_choice { PROGRESS_POLL, PROGRESS_THREAD };
 
 struct config {
     char name[CONFIG_TEXT];
@@ -68,14 +69,15 @@ struct config {
         int64_t zero;
         int reduce;
         double bucket_mb;
-        int wire;
+        int wire, overlap, progress;
+        double timeout_s;
     } dist;
     struct config_ckpt {
         int64_t every, keep;
         int last;
     } ckpt;
     struct config_guard {
-        int64_t max_skipped;
+        int64_t every, audit_every, max_skipped;
     } guard;
 };
 

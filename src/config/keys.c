@@ -30,8 +30,9 @@ static const char *const loss_scaling_names[] = {
 static const char *const recompute_names[] = {
     [RECOMPUTE_NONE] = "none",           [RECOMPUTE_BLOCK] = "block",   [RECOMPUTE_EVERY] = "every",
     [RECOMPUTE_SELECTIVE] = "selective", [RECOMPUTE_BUDGET] = "budget", NULL};
-static const char *const reduce_names[] = {[REDUCE_TREE] = "tree", NULL};
-static const char *const wire_names[] = {[WIRE_FP32] = "fp32", NULL};
+static const char *const reduce_names[] = {[REDUCE_TREE] = "tree", [REDUCE_VENDOR] = "vendor", NULL};
+static const char *const wire_names[] = {[WIRE_FP32] = "fp32", [WIRE_BF16] = "bf16", NULL};
+static const char *const progress_names[] = {[PROGRESS_POLL] = "poll", [PROGRESS_THREAD] = "thread", NULL};
 
 #define AT(field) offsetof(struct config, field)
 
@@ -192,14 +193,21 @@ static const struct schema_key keys[] = {
     {"fuse.adamw", VALUE_BOOLEAN, AT(fuse.adamw), "true", CLASS_RUN, "the update is one op, not one for each parameter",
      .names = boolean_names},
 
-    {"dist.zero", VALUE_WHOLE, AT(dist.zero), "0", CLASS_RUN, "ZeRO stage: what ranks shard (0: nothing)", .low = 0,
-     .high = 0},
-    {"dist.reduce", VALUE_NAME, AT(dist.reduce), "tree", CLASS_TRAINING, "how gradients are added over ranks",
+    {"dist.zero", VALUE_WHOLE, AT(dist.zero), "0", CLASS_RUN,
+     "ZeRO stage: what ranks shard (0: nothing; 1: the optimizer's state; 2: gradients too)", .low = 0, .high = 2},
+    {"dist.reduce", VALUE_NAME, AT(dist.reduce), "tree", CLASS_TRAINING,
+     "how gradients are added over ranks: in the fixed tree, or by the library (bits then depend on ranks)",
      .names = reduce_names},
     {"dist.bucket_mb", VALUE_REAL, AT(dist.bucket_mb), "25", CLASS_RUN, "MiB of gradients sent at once", .low = 0,
      .high = 1024, .above_low = 1},
-    {"dist.wire", VALUE_NAME, AT(dist.wire), "fp32", CLASS_TRAINING, "type of gradients on the network",
-     .names = wire_names},
+    {"dist.overlap", VALUE_BOOLEAN, AT(dist.overlap), "true", CLASS_RUN,
+     "communication goes on while the ranks compute; false: each waits where it starts", .names = boolean_names},
+    {"dist.progress", VALUE_NAME, AT(dist.progress), "poll", CLASS_RUN,
+     "what moves messages on meanwhile: a look after each op, or a thread", .names = progress_names},
+    {"dist.wire", VALUE_NAME, AT(dist.wire), "fp32", CLASS_TRAINING,
+     "type of gradients on the network; bf16 with dist.reduce: vendor only", .names = wire_names},
+    {"dist.timeout_s", VALUE_REAL, AT(dist.timeout_s), "600", CLASS_RUN,
+     "seconds that ranks wait for another before the job ends; 0: for ever", .low = 0, .high = 1e6},
 
     {"ckpt.every", VALUE_WHOLE, AT(ckpt.every), "500", CLASS_RUN, "steps between checkpoints; 0: only at the end",
      .low = 0, .high = SCHEMA_WHOLE_MAX},
@@ -209,6 +217,10 @@ static const struct schema_key keys[] = {
     {"ckpt.last", VALUE_BOOLEAN, AT(ckpt.last), "true", CLASS_RUN, "save the state after the last step",
      .names = boolean_names},
 
+    {"guard.every", VALUE_WHOLE, AT(guard.every), "0", CLASS_RUN,
+     "steps between comparisons of what ranks hold; 0: never", .low = 0, .high = SCHEMA_WHOLE_MAX},
+    {"guard.audit_every", VALUE_WHOLE, AT(guard.audit_every), "0", CLASS_RUN,
+     "steps between slots that a second rank computes, too; 0: never", .low = 0, .high = SCHEMA_WHOLE_MAX},
     {"guard.max_skipped", VALUE_WHOLE, AT(guard.max_skipped), "10", CLASS_RUN,
      "skipped steps in a row that a run bears; one more ends it", .low = 0, .high = SCHEMA_WHOLE_MAX},
 };

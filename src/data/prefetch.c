@@ -19,10 +19,10 @@ static int read_batch(struct prefetch *p, struct prefetched *next) {
 
 static void fill(struct prefetch *p, int64_t number) {
     struct prefetched *next = &p->ring[number % PREFETCH_DEPTH];
-    int64_t micros = p->sampler->options.micro_batches, a_step = (p->slot_hi - p->slot_lo) * micros;
+    int64_t micros = p->sampler->options.micro_batches, a_step = p->slots.count * micros;
     int64_t inside = number % a_step;
     next->step = p->first_step + number / a_step;
-    next->slot = p->slot_lo + inside / micros;
+    next->slot = p->slots.first + inside / micros * p->slots.step;
     next->micro = inside % micros;
     next->failure.status = 0;
     failure_keep(&next->failure, read_batch(p, next));
@@ -61,13 +61,12 @@ static int start_thread(struct prefetch *p) {
     return 0;
 }
 
-int prefetch_open(struct prefetch *p, const struct sampler *sampler, int64_t slot_lo, int64_t slot_hi, int64_t step,
+int prefetch_open(struct prefetch *p, const struct sampler *sampler, struct prefetch_slots slots, int64_t step,
                   int ahead) {
     int64_t elems = sampler->options.batch * sampler->options.window;
     memset(p, 0, sizeof *p);
     p->sampler = sampler;
-    p->slot_lo = slot_lo;
-    p->slot_hi = slot_hi;
+    p->slots = slots;
     p->first_step = step;
     p->counted_step = -1;
     p->memory = calloc((size_t)(3 * PREFETCH_DEPTH * elems), sizeof *p->memory);

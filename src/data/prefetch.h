@@ -17,9 +17,14 @@ struct prefetched {
     struct failure failure; /* of filling it, for the taker */
 };
 
+/* The slots of a rank: first, first + step, … */
+struct prefetch_slots {
+    int64_t first, step, count;
+};
+
 struct prefetch {
     const struct sampler *sampler;
-    int64_t slot_lo, slot_hi; /* this rank's slots */
+    struct prefetch_slots slots;
     struct prefetched ring[PREFETCH_DEPTH];
     int32_t *memory;
     int64_t counted_step, counted; /* the thread's: the step that was counted last; -1: none */
@@ -33,8 +38,8 @@ struct prefetch {
 
 /* Starts at the first micro-batch of `step`. The sampler must outlive it, and is its alone. Without `ahead` there is no thread:
  * each micro-batch is filled when it is asked for. */
-int prefetch_open(struct prefetch *prefetch, const struct sampler *sampler, int64_t slot_lo, int64_t slot_hi,
-                  int64_t step, int ahead);
+int prefetch_open(struct prefetch *prefetch, const struct sampler *sampler, struct prefetch_slots slots, int64_t step,
+                  int ahead);
 void prefetch_close(struct prefetch *prefetch);
 
 /* The next micro-batch of this rank, in the order of steps, slots and micro-batches; valid until the next call. Fails where

@@ -20,6 +20,7 @@ static int clone_segment(struct plan *plan, enum segment segment, int add) {
 }
 
 int plan_accumulate(struct plan *plan) {
-    if (plan->micro_batches > 1) TRY(clone_segment(plan, SEG_MICRO_NEXT, 1));
-    return clone_segment(plan, SEG_MICRO_LAST, plan->micro_batches > 1);
+    int added = plan->running_sum ? plan_n_slots(plan) * plan->micro_batches > 1 : plan->micro_batches > 1;
+    if (added) TRY(clone_segment(plan, SEG_MICRO_NEXT, 1));
+    return clone_segment(plan, SEG_MICRO_LAST, added);
 }

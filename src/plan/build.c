@@ -25,8 +25,10 @@ static int new_plan(const struct config *config, const struct plan_request *requ
     plan->request = *request;
     plan->slots = (int)config->train.slots;
     plan->micro_batches = (int)config->train.micro_batches_per_slot;
+    plan->slot_step = 1;
     plan->share_memory = config->train.compile;
-    plan->starts = plan->targets = plan->flat_grads = plan->flat_m = plan->flat_v = NONE;
+    plan->running_sum = request->ranks > 1 && config->dist.reduce == REDUCE_VENDOR;
+    plan->starts = plan->targets = plan->flat_grads = plan->shard_grads = plan->flat_m = plan->flat_v = NONE;
     plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
     for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
     if (request->ranks > plan->slots)
@@ -93,7 +95,8 @@ static int build_training(struct builder *b, int (*forward)(struct builder *buil
     struct plan *plan = b->plan;
     int loss, dloss;
     TRY(emit_segment(b, SEG_MICRO_FIRST, plan->request.batch, plan->request.time, forward));
-    TRY(plan_layout(plan, 1));
+    TRY(plan_layout(plan));
+    TRY(plan_shard(plan, b->config));
     TRY(plan_check(plan, "forward"));
     int first = plan->segment_begin[SEG_MICRO_FIRST];
     TRY(add_loss_seed(plan, &loss, &dloss));
@@ -106,10 +109,16 @@ static int build_training(struct builder *b, int (*forward)(struct builder *buil
     TRY(plan_check(plan, "fuse"));
     TRY(plan_accumulate(plan));
     TRY(plan_check(plan, "accumulate"));
-    TRY(plan_reduce(plan, b->config));
-    TRY(plan_check(plan, "reduce"));
+    TRY(plan_overlap(plan, b->config));
+    TRY(plan_check(plan, "overlap"));
     TRY(plan_update(plan, b->config));
     return plan_check(plan, "update");
+}
+
+/* Parameters that the update has sent on their way are needed by what comes first after it. */
+static int await_params(struct plan *plan) {
+    TRY(plan_await_params(plan, plan_micro_segment(plan, 0, 0)));
+    return wants(plan, SEG_EVAL) ? plan_await_params(plan, SEG_EVAL) : 0;
 }
 
 static int build(struct builder *b, int (*forward)(struct builder *builder)) {
@@ -121,11 +130,13 @@ static int build(struct builder *b, int (*forward)(struct builder *builder)) {
         TRY(emit_segment(b, SEG_PREFILL, 1, plan->request.prefill, forward));
         TRY(emit_segment(b, SEG_DECODE, 1, 1, forward));
     }
-    if (!wants(plan, SEG_MICRO_FIRST)) TRY(plan_layout(plan, 0));
+    if (!wants(plan, SEG_MICRO_FIRST)) TRY(plan_layout(plan));
     plan_begin_segment(plan, SEG_START);
-    TRY(plan_cast_params(plan));
+    TRY(plan_spread_params(plan, 0));
     TRY(plan_end_segment(plan, SEG_START));
+    if (plan->zero && b->config->dist.overlap) TRY(await_params(plan));
     TRY(plan_check(plan, "forward of all segments"));
+    TRY(plan_check_races(plan));
     TRY(plan_memory(plan));
     return plan_check(plan, "memory");
 }

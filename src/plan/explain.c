@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "plan/passes.h"
 #include "plan/tree.h"
 
 struct text {
@@ -28,11 +29,33 @@ static void append_shape(struct text *text, const struct buf *buf) {
     append(text, "]");
 }
 
-/* The parameter that begins at an element of the flat space. */
-static const char *param_at(const struct plan *plan, int64_t element) {
-    for (int i = 0; i < plan->n_params; i++)
-        if (plan->params[i].offset == element) return plan->params[i].name;
-    return "elements";
+/* The parameter that is this part of the flat space; NULL: none. */
+static const char *param_in(const struct plan *plan, int64_t begin, int64_t end) {
+    for (int i = 0; i < plan->n_params; i++) {
+        const struct param *param = &plan->params[i];
+        if (param->offset == begin && begin + param->elems <= end && end < begin + param->elems + PARAM_ALIGN)
+            return param->name;
+    }
+    return NULL;
+}
+
+static void append_program(struct text *text, const struct op_attr *a, int round, const char *comma) {
+    append(text, "%s", round ? "; " : comma);
+    if (a->rounds > 1) append(text, "round %d", round);
+    append(text, "%ssum =", a->rounds > 1 ? ": " : "");
+    for (int i = a->program[round]; i < a->program[round + 1]; i++) {
+        int code = a->program[i];
+        if (code >= 0)
+            append(text, " m%d", code);
+        else if (code == TREE_ADD)
+            append(text, " +");
+        else if (code == TREE_OWN)
+            append(text, " own");
+        else if (code <= TREE_KEEP)
+            append(text, " =held%d", TREE_KEEP - code);
+        else
+            append(text, " held%d", TREE_HELD - code);
+    }
 }
 
 /* The attributes that the op kind reads, as arguments; `comma` leads the first. */
@@ -83,28 +106,23 @@ static void append_attr(struct text *text, const struct plan *plan, const struct
         append(text, "%smax_norm=%g", comma, a->max_norm);
         break;
     case OP_adamw:
-        if (a->begin > 0 || a->end < plan->flat_elems)
-            append(text, "%s%s [%lld, %lld)", comma, param_at(plan, a->begin), (long long)a->begin, (long long)a->end);
+        if (param_in(plan, a->begin, a->end)) append(text, "%s%s", comma, param_in(plan, a->begin, a->end));
         append(text, "%sbetas=[%g, %g], eps=%g, decay=%g below %lld", comma, a->beta1, a->beta2, a->eps, a->decay,
                (long long)a->decay_end);
         break;
     case OP_exchange:
-    case OP_gather_grads:
-        append(text, "%s[%lld, %lld)", comma, (long long)a->begin, (long long)a->end);
+    case OP_all_gather:
+    case OP_all_reduce:
+    case OP_reduce_scatter:
+        append(text, "%s[%lld, %lld), line %d", comma, (long long)a->begin, (long long)a->end, a->line);
+        break;
+    case OP_gather_losses:
+    case OP_gather_norms:
+    case OP_wait:
+        append(text, "%sline %d", comma, a->line);
         break;
     case OP_tree_finish:
-        append(text, "%s[%lld, %lld), sum =", comma, (long long)a->begin, (long long)a->end);
-        for (int i = 0; i < a->program_length; i++) {
-            int code = a->program[i];
-            if (code >= 0)
-                append(text, " m%d", code);
-            else if (code == TREE_ADD)
-                append(text, " +");
-            else if (code == TREE_OWN)
-                append(text, " own");
-            else
-                append(text, " held%d", TREE_HELD - code);
-        }
+        for (int r = 0; r < a->rounds; r++) append_program(text, a, r, comma);
         break;
     default:
         break;
@@ -137,14 +155,15 @@ static void explain_op(const struct plan *plan, const struct op *op, FILE *out) 
     fprintf(out, "  %-*s  %s\n", where.s[0] ? 76 : 0, call.s, where.s);
 }
 
-/* How many ops of segment `s` are those of `like`, but for add bits. */
-static int same_ops(const struct plan *plan, enum segment s, enum segment like) {
+/* How many ops from `at` on are those from `like` on, but for add bits; *adding tells whether these differ. */
+static int same_ops(const struct plan *plan, int at, int end, int like, int like_end, int *adding) {
     int n = 0;
-    while (plan->segment_begin[s] + n < plan->segment_end[s] &&
-           plan->segment_begin[like] + n < plan->segment_end[like]) {
-        const struct op *a = &plan->ops[plan->segment_begin[s] + n], *b = &plan->ops[plan->segment_begin[like] + n];
-        if (a->kind != b->kind || memcmp(a->out, b->out, sizeof a->out) || memcmp(a->in, b->in, sizeof a->in)) break;
-        n++;
+    for (; at + n < end && like + n < like_end; n++) {
+        const struct op *a = &plan->ops[at + n], *b = &plan->ops[like + n];
+        if (a->kind != b->kind || a->attr.line != b->attr.line || memcmp(a->out, b->out, sizeof a->out) ||
+            memcmp(a->in, b->in, sizeof a->in))
+            break;
+        *adding |= a->add != b->add;
     }
     return n;
 }
@@ -174,19 +193,34 @@ static const char *segment_meaning(enum segment segment) {
     }
 }
 
+/* Runs of ops that are those of segment `like` are told in a line. */
+static void explain_like(const struct plan *plan, int begin, int end, enum segment like, FILE *out) {
+    int like_begin = plan->segment_begin[like], like_end = plan->segment_end[like], at = like_begin;
+    for (int i = begin; i < end;) {
+        while (at < like_end && plan->ops[at].kind == OP_wait) at++;
+        int adding = 0, same = plan->ops[i].aside ? 0 : same_ops(plan, i, end, at, like_end, &adding);
+        if (!same) {
+            explain_op(plan, &plan->ops[i++], out);
+            continue;
+        }
+        if (at == like_begin && same == like_end - like_begin)
+            fprintf(out, "  the %d ops of %s", same, segment_name(like));
+        else
+            fprintf(out, "  ops %d to %d of %s", at - like_begin, at - like_begin + same - 1, segment_name(like));
+        fprintf(out, "%s\n", adding ? ", but weight gradients and slot_losses are added to (+=)" : "");
+        i += same;
+        at += same;
+    }
+}
+
 static void explain_segment(const struct plan *plan, enum segment s, FILE *out) {
     int begin = plan->segment_begin[s], end = plan->segment_end[s];
     if (begin == end) return;
     fprintf(out, "\n%s: %s\n", segment_name(s), segment_meaning(s));
-    if (s == SEG_MICRO_NEXT || s == SEG_MICRO_LAST) {
-        int same = same_ops(plan, s, SEG_MICRO_FIRST), adding = 0;
-        for (int i = begin; i < begin + same; i++)
-            adding |= plan->ops[i].add != plan->ops[i - begin + plan->segment_begin[SEG_MICRO_FIRST]].add;
-        fprintf(out, "  the %d ops of micro_first%s\n", same,
-                adding ? ", but weight gradients and slot_losses are added to (+=)" : "");
-        begin += same;
-    }
-    for (int i = begin; i < end; i++) explain_op(plan, &plan->ops[i], out);
+    if (s == SEG_MICRO_NEXT || s == SEG_MICRO_LAST)
+        explain_like(plan, begin, end, SEG_MICRO_FIRST, out);
+    else
+        for (int i = begin; i < end; i++) explain_op(plan, &plan->ops[i], out);
 }
 
 void plan_explain(const struct plan *plan, FILE *out) {

@@ -16,12 +16,25 @@ enum { ALIGN = 256 }; /* bytes: coalesced loads on GPUs, whole cache lines on CP
 
 static int64_t align_up(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
-/* first and last: positions of the ops, relative to their segment, between which a value is live. */
+/* Places in time are relative to the segment. Ops that stand aside, between those that all micro-batches share, divide the time of the
+ * op before them: so the same op has the same place in each segment. */
+static void find_places(struct plan *plan) {
+    enum { TIME = 1 << 20 };
+    for (int s = 0; s < SEG_COUNT; s++) {
+        int64_t at = 0;
+        for (int i = plan->segment_begin[s]; i < plan->segment_end[s]; i++) {
+            at = plan->ops[i].aside ? at + 1 : (at / TIME + 1) * TIME;
+            plan->ops[i].at = at;
+        }
+    }
+}
+
+/* first and last: places of the ops between which a value is live. */
 static void find_lifetimes(struct plan *plan) {
     for (int s = 0; s < SEG_COUNT; s++)
         for (int i = plan->segment_begin[s]; i < plan->segment_end[s]; i++) {
             const struct op *op = &plan->ops[i];
-            int at = i - plan->segment_begin[s];
+            int64_t at = op->at;
             for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
                 int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
                 if (id == NONE) continue;
@@ -32,11 +45,11 @@ static void find_lifetimes(struct plan *plan) {
         }
 }
 
-static int dies_at(const struct plan *plan, const struct op *op, int id, int at) {
+static int dies_at(const struct plan *plan, const struct op *op, int id) {
     const struct buf *buf = &plan->bufs[id];
     int uses = 0;
     for (int k = 0; k < MAX_IN; k++) uses += op->in[k] == id;
-    return buf->kind == BUF_ACT && buf->alias == NONE && buf->last == at && uses == 1;
+    return buf->kind == BUF_ACT && buf->alias == NONE && buf->last == op->at && uses == 1;
 }
 
 /* Outputs that take over a dying input: both then are one block of memory. */
@@ -50,7 +63,7 @@ static void find_takeovers(struct plan *plan) {
             for (int k = 0; k < MAX_IN && out->takes == NONE; k++) {
                 int id = op->in[k];
                 if (!(op_info[op->kind].reuse & 1u << k) || id == NONE) continue;
-                if (dies_at(plan, op, id, i - plan->segment_begin[s]) && buf_bytes(&plan->bufs[id]) == buf_bytes(out) &&
+                if (dies_at(plan, op, id) && buf_bytes(&plan->bufs[id]) == buf_bytes(out) &&
                     plan->bufs[id].type == out->type)
                     out->takes = id;
             }
@@ -75,8 +88,8 @@ static void find_groups(const struct plan *plan, int *home, int group[SEG_COUNT]
 
 /* A block of memory: a value and all that take it over, live from the first to the last of them. */
 struct block {
-    int value, group, first, last;
-    int64_t bytes, offset;
+    int value, group;
+    int64_t first, last, bytes, offset;
 };
 
 static int larger_first(const void *a, const void *b) {
@@ -159,6 +172,7 @@ static void find_scratch(struct plan *plan) {
 
 int plan_memory(struct plan *plan) {
     place_persistent(plan);
+    find_places(plan);
     find_lifetimes(plan);
     if (plan->share_memory) find_takeovers(plan);
     find_scratch(plan);

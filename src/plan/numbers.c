@@ -30,21 +30,48 @@ int64_t plan_flops(const struct plan *plan, enum segment segment) {
 }
 
 int64_t plan_step_flops(const struct plan *plan) {
-    int64_t slots = plan->slot_hi - plan->slot_lo, next = plan->micro_batches - 1;
-    if (!slots || plan->segment_end[SEG_MICRO_FIRST] == plan->segment_begin[SEG_MICRO_FIRST]) return 0;
-    /* Every micro-batch costs what micro_first costs; micro_last has the reduction on top. */
-    return (slots * (1 + next) - 1) * plan_flops(plan, SEG_MICRO_FIRST) + plan_flops(plan, SEG_MICRO_LAST) +
-           (slots - 1) * plan_flops(plan, SEG_FOLD) + plan_flops(plan, SEG_UPDATE);
+    int64_t flops = plan_flops(plan, SEG_UPDATE);
+    if (plan->segment_end[SEG_MICRO_FIRST] == plan->segment_begin[SEG_MICRO_FIRST]) return 0;
+    int slots = plan_n_slots(plan), rounds = plan->zero == 2 ? plan->rounds : slots;
+    for (int i = 0; i < rounds; i++) {
+        for (int micro = 0; i < slots && micro < plan->micro_batches; micro++)
+            flops += plan_flops(plan, plan_micro_segment(plan, i, micro));
+        if (plan_after_slot(plan, i) != SEG_COUNT) flops += plan_flops(plan, plan_after_slot(plan, i));
+    }
+    return flops;
 }
 
-int64_t plan_wire_bytes(const struct plan *plan) {
-    int64_t bytes = 0;
-    for (int i = plan->segment_begin[SEG_MICRO_LAST]; i < plan->segment_end[SEG_MICRO_LAST]; i++) {
-        const struct op_rule *rule = op_rules[plan->ops[i].kind];
-        if (rule->wire) bytes += rule->wire(plan, &plan->ops[i]);
+struct sent {
+    int64_t bytes;
+};
+
+static void add_sent(void *context, const struct wire *wire) {
+    if (!wire->receives) ((struct sent *)context)->bytes += wire->bytes;
+}
+
+/* Sent by the ops of a segment; any kind: OP_COUNT. */
+static int64_t segment_wire(const struct plan *plan, enum segment segment, enum op_kind kind, int round) {
+    struct sent sent = {0};
+    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
+        const struct op *op = &plan->ops[i];
+        const struct op_rule *rule = op_rules[op->kind];
+        if (kind != OP_COUNT && op->kind != kind) continue;
+        if (op->kind == OP_exchange)
+            plan_wire(plan, op, round, add_sent, &sent);
+        else if (rule->wire)
+            sent.bytes += rule->wire(plan, op);
     }
+    return sent.bytes;
+}
+
+int64_t plan_wire_of(const struct plan *plan, enum op_kind kind) {
+    int64_t bytes = segment_wire(plan, SEG_UPDATE, kind, 0);
+    for (int i = 0; i < (plan->zero == 2 ? plan_n_slots(plan) : 1); i++)
+        bytes += segment_wire(plan, SEG_MICRO_LAST, kind, i);
     return bytes;
 }
+
+int64_t plan_wire_bytes(const struct plan *plan) { return plan_wire_of(plan, OP_COUNT); }
 
 /* Bytes of root buffers of a kind. */
 static int64_t kind_bytes(const struct plan *plan, enum buf_kind kind) {

@@ -30,9 +30,21 @@ static const char *const segment_names[SEG_COUNT] = {
 
 const char *segment_name(enum segment segment) { return segment_names[segment]; }
 
-enum segment plan_micro_segment(const struct plan *plan, int slot, int micro) {
-    if (slot == plan->slot_hi - 1 && micro == plan->micro_batches - 1) return SEG_MICRO_LAST;
-    return micro ? SEG_MICRO_NEXT : SEG_MICRO_FIRST;
+int plan_n_slots(const struct plan *plan) {
+    return (plan->slot_hi - plan->slot_lo + plan->slot_step - 1) / plan->slot_step;
+}
+
+enum segment plan_micro_segment(const struct plan *plan, int i, int micro) {
+    int last_micro = micro == plan->micro_batches - 1, last_slot = i == plan_n_slots(plan) - 1;
+    if (last_micro && (last_slot || plan->zero == 2)) return SEG_MICRO_LAST;
+    return micro || (plan->running_sum && i) ? SEG_MICRO_NEXT : SEG_MICRO_FIRST;
+}
+
+enum segment plan_after_slot(const struct plan *plan, int i) {
+    int slots = plan_n_slots(plan);
+    if (plan->running_sum) return SEG_COUNT;
+    if (plan->zero == 2) return i < slots ? SEG_COUNT : SEG_FOLD;
+    return i < slots - 1 ? SEG_FOLD : SEG_COUNT;
 }
 
 int64_t buf_elems(const struct buf *buf) {
@@ -110,6 +122,10 @@ int plan_end_segment(struct plan *plan, enum segment segment) {
 void plan_free(struct plan *plan) {
     if (!plan) return;
     free(plan->program);
+    free(plan->buckets);
+    free(plan->shard_at);
+    free(plan->order);
+    free(plan->norms_at);
     free(plan->bufs);
     free(plan->ops);
     free(plan->params);

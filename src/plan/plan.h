@@ -2,7 +2,7 @@
  *
  * The model emits forward ops (emit.h); passes do the rest, each in one file, with plan_check() after each:
  *
- *     emit forward -> backward -> recompute -> fuse -> accumulate -> reduce -> update -> memory -> a backend loads and runs it
+ *     emit forward -> backward -> recompute -> fuse -> accumulate -> overlap(reduce) -> update -> memory -> a backend loads and runs it
  *
  * Values are written once: an op's outputs are new buffers, except for the buffers that outlive a segment (parameters,
  * gradients, optimizer state, results). Everything that the step needs is known before it runs: memory, FLOPs, bytes on
@@ -29,7 +29,9 @@ enum lane { LANE_COMPUTE, LANE_COMM };
 /* A part of the plan that runs as one. A training step on a rank with slots [lo, hi) is
  *   for each slot but the last:  micro_first, micro_next (micro_batches_per_slot - 1 times), fold
  *   for the last:                the same, but its last micro-batch is micro_last, which folds and communicates too
- *   update */
+ *   update
+ * With ZeRO 2 every leaf goes to its owner at once: the last micro-batch of each slot is micro_last, and fold takes part in a
+ * round for which this rank has no slot. plan_micro_segment() and plan_after_slot() tell which segment runs when. */
 enum segment {
     SEG_MICRO_FIRST,
     SEG_MICRO_NEXT,
@@ -61,11 +63,11 @@ struct buf {
     enum dtype type;
     int rank;
     int64_t dim[MAX_RANK];
-    int alias;       /* the buffer that this one is a part of, or NONE */
-    int64_t offset;  /* bytes: in the alias; for others in their home (arena or store entry), set by the memory pass */
-    int grad;        /* the buffer of its gradient, or NONE */
-    int takes;       /* the dying value whose memory this one takes over, or NONE; set by the memory pass */
-    int first, last; /* ops of its segment between which it is live; set by the memory pass */
+    int alias;      /* the buffer that this one is a part of, or NONE */
+    int64_t offset; /* bytes: in the alias; for others in their home (arena or store entry), set by the memory pass */
+    int grad;       /* the buffer of its gradient, or NONE */
+    int takes;      /* the dying value whose memory this one takes over, or NONE; set by the memory pass */
+    int64_t first, last; /* from which op's place in time to which it is live; set by the memory pass */
 };
 
 struct op {
@@ -75,7 +77,14 @@ struct op {
     unsigned add;                 /* bit i: out[i] is added to */
     int layer;                    /* the block of the model that it belongs to, or NONE */
     int again;                    /* a clone that the recompute pass made */
+    int aside;                    /* put between the ops of a micro-batch by a later pass */
+    int64_t at;                   /* its place in time, by the memory pass: lifetimes are counted in these */
     struct op_attr attr;
+};
+
+/* A part of the flat space, in elements. */
+struct span {
+    int64_t begin, end;
 };
 
 struct param {
@@ -111,11 +120,25 @@ struct plan {
     int64_t flat_elems;                         /* elements of the flat parameter space, padding included */
     int64_t param_elems;                        /* without padding: what people call the number of parameters */
     int slots, slot_lo, slot_hi, micro_batches; /* this rank's slots, micro-batches a slot */
+    int slot_step;                              /* from one slot to the next: 1; with ZeRO 2 the number of ranks */
+    int running_sum;                            /* leaves are added one after the other (dist.reduce: vendor) */
     int held;                                   /* most sums held at once while leaves are folded */
-    int *program;                               /* owned: the sum that tree_finish computes */
-    int share_memory;                           /* values that are never live together share memory */
-    int recompute_depth;                        /* for a budget: how many ops to drop; */
-    int recompute_most;                         /* by the recompute pass: how many there are to drop */
+    int *program;                               /* the sum that tree_finish computes, */
+    int rounds;                                 /* for each of so many rounds */
+
+    /* How the flat space is cut for communication (shard.c). Rank r owns its piece of each bucket: plan_piece(). */
+    int zero;             /* the ZeRO stage at work; 0 on one rank */
+    struct span *buckets; /* in the order of the flat space; none on one rank */
+    int n_buckets;
+    int64_t *shard_at;   /* where this rank's piece of each bucket begins in buffers that hold its shard alone */
+    int64_t shard_elems; /* of all its pieces; on one rank the whole space */
+    int *order;          /* where the sum of squares of each chunk lies: those of a rank together; NULL: in order */
+    int64_t *norms_at;   /* where those of each rank begin, and the end */
+    int lines;           /* communication lines in use: 1 up to this (comm/comm.h) */
+
+    int share_memory;    /* values that are never live together share memory */
+    int recompute_depth; /* for a budget: how many ops to drop; */
+    int recompute_most;  /* by the recompute pass: how many there are to drop */
 
     /* Well-known buffers, NONE where the plan has no use for them. */
     int tokens, targets, logits[SEG_COUNT];
@@ -123,6 +146,7 @@ struct plan {
     int step;      /* the step block (base/kernel.h), as bytes */
     int flat_copy; /* what ops read of the parameters: flat_params itself, or a copy in another type */
     int flat_params, flat_grads, flat_m, flat_v, held_sums, slot_losses, eval_loss;
+    int shard_grads; /* ZeRO 2: the sums of this rank's shard; else flat_grads holds them, each piece in its place */
 
     /* By the memory pass, in bytes. The arena is one allocation: persistent buffers first, then values. */
     int64_t persistent_bytes, arena_bytes, scratch_bytes; /* scratch: for each thread */
@@ -154,8 +178,9 @@ int plan_check(const struct plan *plan, const char *after);
 int plan_backward(struct plan *plan, int first_op, int loss, int dloss); /* backward.c: appends gradient ops */
 int plan_recompute(struct plan *plan, const struct config *config);      /* recompute.c: forward ops again */
 int plan_fuse(struct plan *plan, enum segment segment, const struct config *config); /* fuse.c: of the newest segment */
-int plan_accumulate(struct plan *plan);                          /* accumulate.c: micro_next, micro_last */
-int plan_reduce(struct plan *plan, const struct config *config); /* reduce.c: fold, exchange, gather */
+int plan_accumulate(struct plan *plan); /* accumulate.c: micro_next, micro_last */
+int plan_overlap(struct plan *plan,
+                 const struct config *config);                   /* overlap.c: the sum over slots and ranks, and when */
 int plan_update(struct plan *plan, const struct config *config); /* update.c: norm, clip, AdamW */
 int plan_memory(struct plan *plan);                              /* memory.c: places every buffer */
 
@@ -169,10 +194,11 @@ int64_t plan_op_flops(const struct plan *plan, const struct op *op);
 int64_t plan_op_bytes(const struct plan *plan,
                       const struct op *op); /* read and written, as if no cache kept anything */
 int64_t plan_flops(const struct plan *plan, enum segment segment);
-int64_t plan_step_flops(const struct plan *plan);  /* of this rank's share of a step */
-int64_t plan_wire_bytes(const struct plan *plan);  /* sent by this rank in one step */
-int64_t plan_store_bytes(const struct plan *plan); /* parameters and state */
-int64_t plan_total_bytes(const struct plan *plan); /* these and the arena: all but scratch */
+int64_t plan_step_flops(const struct plan *plan);                 /* of this rank's share of a step */
+int64_t plan_wire_bytes(const struct plan *plan);                 /* sent by this rank in one step */
+int64_t plan_wire_of(const struct plan *plan, enum op_kind kind); /* of these, by ops of one kind */
+int64_t plan_store_bytes(const struct plan *plan);                /* parameters and state */
+int64_t plan_total_bytes(const struct plan *plan);                /* these and the arena: all but scratch */
 
 /* Access. */
 int64_t buf_elems(const struct buf *buf);
@@ -180,7 +206,27 @@ int64_t buf_bytes(const struct buf *buf);
 int buf_root(const struct plan *plan, int buf, int64_t *offset); /* resolves aliases; *offset in bytes, may be NULL */
 int plan_find(const struct plan *plan, const char *name);        /* a buffer by name, or NONE */
 const char *segment_name(enum segment segment);
-enum segment plan_micro_segment(const struct plan *plan, int slot, int micro); /* what computes this micro-batch */
+
+/* The slots of this rank, in the order in which it computes them: slot_lo + i * slot_step. */
+int plan_n_slots(const struct plan *plan);
+/* What computes a micro-batch of the i-th of them, and what runs once it is done (SEG_COUNT: nothing). With ZeRO 2 there may be one
+ * round more than slots of this rank: i is then plan_n_slots(), and only the second is asked. */
+enum segment plan_micro_segment(const struct plan *plan, int i, int micro);
+enum segment plan_after_slot(const struct plan *plan, int i);
+
+/* The piece of bucket `b` that `rank` owns; may be empty. */
+struct span plan_piece(const struct plan *plan, int b, int rank);
+
+/* What an op of LANE_COMM that moves bytes sends and receives: `bytes` at `offset` of buffer `buf`. `round` as in the step block. Calls
+ * `each` for all, in an order that agrees between ranks. */
+struct wire {
+    int peer, receives, buf;
+    int64_t offset, bytes;
+};
+void plan_wire(const struct plan *plan, const struct op *op, int round,
+               void (*each)(void *context, const struct wire *wire), void *context);
+/* The most messages that one op on this line sends, or receives. */
+int plan_line_messages(const struct plan *plan, int line);
 
 /* For passes and builders. An op with every operand left out; append a buffer, an op. */
 struct op plan_new_op(enum op_kind kind);

@@ -33,13 +33,24 @@ void tree_fold(int slots, int lo, int leaf, int *held, int *fold);
 /* Most sums held at once while the leaves [lo, hi) are computed. */
 int tree_max_held(int slots, int lo, int hi);
 
-/* The sum of all ranks' cover nodes in tree order, as reverse Polish notation for the kernel of tree_finish on `rank`:
- *   code >= 0   push staging row `code` (rows: the nodes of the other ranks, in rank order)
- *   TREE_ADD    pop right, pop left, push left + right
- *   TREE_OWN    push this rank's last node, which is in grads
- *   code <= TREE_HELD   push held row TREE_HELD - code
- * Writes at most `capacity` codes; returns the length, or -1 when it does not fit. */
-int tree_program(int slots, int ranks, int rank, int *program, int capacity);
+/* Programs for the kernel of tree_finish on `rank`: sums in reverse Polish notation.
+ *   code >= 0            push staging row `code`
+ *   TREE_ADD             pop right, pop left, push left + right
+ *   TREE_OWN             push this rank's last node, or its leaf, which is in grads
+ *   TREE_HELD - row      push a held row        (TREE_KEEP < code <= TREE_HELD)
+ *   TREE_KEEP - row      pop into a held row    (code <= TREE_KEEP)
+ * What is left on the stack is the sum over all slots. The codes of round r are (*program)[(*program)[r]] up to
+ * (*program)[(*program)[r + 1]]. The caller frees *program.
+ *
+ * tree_program() has one round: staging holds the nodes of the other ranks, in rank order, and held rows are this rank's cover
+ * but for its last node. */
+int tree_program(int slots, int ranks, int rank, int **program);
+
+/* ZeRO 2: ranks compute slots in turn, and in round r the leaves of slots [r ranks, (r + 1) ranks) meet at the owner. Staging holds
+ * those of the other ranks; held rows are the cover of all slots before. Returns the number of rounds, or -1 without memory. */
+int tree_round_program(int slots, int ranks, int rank, int **program);
+int tree_rounds(int slots, int ranks);
+int tree_round_held(int slots, int ranks); /* most held rows between two rounds */
 
 /* The nodes that all other ranks send to `rank`. */
 int tree_messages(int slots, int ranks, int rank);

@@ -33,7 +33,7 @@ static int share(struct run *run, int64_t batches) {
         offset[r] = first_of(run, batches, r) * size;
         bytes[r] = first_of(run, batches, r + 1) * size - offset[r];
     }
-    return run->comm->transport->gather(run->comm, run->parts, offset, bytes);
+    return comm_gather(run->comm, run->parts, offset, bytes);
 }
 
 static int make_room(struct run *run, int64_t batches) {

@@ -19,7 +19,7 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
     run->batch.tokens = calloc((size_t)run->rows, sizeof(int32_t));
     run->batch.targets = calloc((size_t)run->rows, sizeof(int32_t));
     run->batch.starts = run->plan->starts == NONE ? NULL : calloc((size_t)run->rows, sizeof(int32_t));
-    run->arrays = calloc((size_t)run->plan->n_params * 3, sizeof *run->arrays);
+    run->arrays = calloc(3 * ((size_t)run->plan->n_params + (size_t)run->plan->n_buckets + 1), sizeof *run->arrays);
     run->spans = calloc(2 * (size_t)comm->size, sizeof *run->spans);
     if (!run->batch.tokens || !run->batch.targets || (run->plan->starts != NONE && !run->batch.starts) ||
         !run->arrays || !run->spans)
@@ -44,29 +44,68 @@ void run_close(struct run *run) {
     memset(run, 0, sizeof *run);
 }
 
+/* What this rank keeps of the flat space. With ZeRO that is its shard; without, everything, of which it saves one part. */
+static int n_spans(const struct run *run) { return run->plan->zero ? run->plan->n_buckets : 1; }
+
+static struct span span_of(const struct run *run, int i, int saving) {
+    const struct plan *plan = run->plan;
+    struct span span = {0, plan->flat_elems};
+    if (plan->zero) return plan_piece(plan, i, run->comm->rank);
+    if (saving) tree_piece(0, plan->flat_elems, run->comm->size, run->comm->rank, &span.begin, &span.end);
+    return span;
+}
+
+/* Where element `begin` of span `i` is in a buffer: one of the whole space, or of the shard alone. */
+static int64_t index_in(const struct run *run, int flat, int i, int64_t begin) {
+    const struct plan *plan = run->plan;
+    if (plan->bufs[flat].dim[0] == plan->flat_elems) return begin;
+    return plan->shard_at[i] + begin - plan_piece(plan, i, run->comm->rank).begin;
+}
+
+/* The part of a parameter that is in span `i`; empty where there is none. */
+static struct span part_of(const struct run *run, const struct param *param, int i, int saving) {
+    struct span span = span_of(run, i, saving);
+    int64_t end = param->offset + param->elems;
+    if (span.begin < param->offset) span.begin = param->offset;
+    if (span.end > end) span.end = end;
+    if (span.begin >= span.end) span.begin = span.end = param->offset;
+    return span;
+}
+
+static int init_param(struct run *run, const struct param *param, const char *values) {
+    int64_t size = (int64_t)dtype_size(run->plan->bufs[run->plan->flat_params].type);
+    for (int i = 0; i < n_spans(run); i++) {
+        struct span part = part_of(run, param, i, 0);
+        if (part.begin == part.end) continue;
+        int64_t at = index_in(run, run->plan->flat_params, i, part.begin);
+        void *from = (void *)(values + (part.begin - param->offset) * size);
+        TRY(run->backend->copy(run->exec, run->plan->flat_params, at * size, from, (part.end - part.begin) * size,
+                               COPY_TO_DEVICE));
+    }
+    return 0;
+}
+
 int run_init(struct run *run) {
     const struct plan *plan = run->plan;
     enum dtype type = plan->bufs[plan->flat_params].type;
-    int64_t largest = 0, size = (int64_t)dtype_size(type);
+    int64_t largest = 0;
     for (int i = 0; i < plan->n_params; i++)
         if (plan->params[i].elems > largest) largest = plan->params[i].elems;
-    void *values = malloc((size_t)(largest * size));
+    void *values = malloc((size_t)largest * dtype_size(type));
     if (!values) return fail(STATUS_FAILED, "out of memory for initial values");
     int status = 0;
     for (int i = 0; i < plan->n_params && !status; i++) {
-        const struct param *param = &plan->params[i];
-        model_init(param, i, (uint32_t)run->config->train.seed, type, values);
-        status = run->backend->copy(run->exec, plan->flat_params, param->offset * size, values, param->elems * size,
-                                    COPY_TO_DEVICE);
+        model_init(&plan->params[i], i, (uint32_t)run->config->train.seed, type, values);
+        status = init_param(run, &plan->params[i], values);
     }
     free(values);
     return status ? status : run->backend->run(run->exec, SEG_START);
 }
 
-/* The part [begin, end) of the flat space of one kind of array (parameters or a moment), under its checkpoint name. Host
- * pointers: the store of this backend can be read by the host. */
-static void add_array(struct run *run, const char *kind, const struct param *param, int flat, int64_t begin,
-                      int64_t end) {
+/* A slice of one kind of array (parameters or a moment), under its checkpoint name. Host pointers: the store of this backend can be
+ * read by the host. */
+static int add_slice(struct run *run, const char *kind, const struct param *param, int flat, int span,
+                     struct span part) {
     const struct plan *plan = run->plan;
     const struct buf *shape = &plan->bufs[param->buf];
     struct ckpt_array *array = &run->arrays[run->n_arrays++];
@@ -75,46 +114,51 @@ static void add_array(struct run *run, const char *kind, const struct param *par
     array->type = plan->bufs[flat].type;
     array->rank = shape->rank;
     memcpy(array->dim, shape->dim, sizeof array->dim);
-    array->begin = begin > param->offset ? begin - param->offset : 0;
-    array->end = end - param->offset < param->elems ? end - param->offset : param->elems;
-    if (array->end < array->begin) array->end = array->begin;
-    if (array->begin > param->elems) array->begin = array->end = 0;
+    array->begin = part.begin - param->offset;
+    array->end = part.end - param->offset;
+    int64_t at = part.begin < part.end ? index_in(run, flat, span, part.begin) : 0;
     for (int i = 0; i < run->store.count; i++)
         if (!strcmp(run->store.entry[i].name, plan->bufs[flat].name))
-            array->data =
-                (char *)run->store.entry[i].data + (param->offset + array->begin) * (int64_t)dtype_size(array->type);
+            array->data = (char *)run->store.entry[i].data + at * (int64_t)dtype_size(array->type);
+    return array->data ? 0 : fail(STATUS_FAILED, "backend %s has no checkpoint access", run->backend->name);
 }
 
-static int make_arrays(struct run *run, int64_t begin, int64_t end, int with_moments) {
+/* All slices that this rank has of it; one that is empty where it has none. */
+static int add_array(struct run *run, const char *kind, const struct param *param, int flat, int saving) {
+    int found = 0;
+    for (int i = 0; i < n_spans(run); i++) {
+        struct span part = part_of(run, param, i, saving);
+        if (part.begin == part.end) continue;
+        TRY(add_slice(run, kind, param, flat, i, part));
+        found = 1;
+    }
+    return found ? 0 : add_slice(run, kind, param, flat, 0, (struct span){param->offset, param->offset});
+}
+
+static int make_arrays(struct run *run, int saving, int with_moments) {
     const struct plan *plan = run->plan;
     run->n_arrays = 0;
     for (int i = 0; i < plan->n_params; i++) {
-        add_array(run, "params", &plan->params[i], plan->flat_params, begin, end);
+        TRY(add_array(run, "params", &plan->params[i], plan->flat_params, saving));
         if (plan->flat_m == NONE || !with_moments) continue;
-        add_array(run, "adam.m", &plan->params[i], plan->flat_m, begin, end);
-        add_array(run, "adam.v", &plan->params[i], plan->flat_v, begin, end);
+        TRY(add_array(run, "adam.m", &plan->params[i], plan->flat_m, saving));
+        TRY(add_array(run, "adam.v", &plan->params[i], plan->flat_v, saving));
     }
-    for (int i = 0; i < run->n_arrays; i++)
-        if (!run->arrays[i].data) return fail(STATUS_FAILED, "backend %s has no checkpoint access", run->backend->name);
     return 0;
 }
 
-int run_load(struct run *run, const char *path) {
-    TRY(make_arrays(run, 0, run->plan->flat_elems, 1));
+static int load(struct run *run, const char *path, int with_moments) {
+    TRY(make_arrays(run, 0, with_moments));
     TRY(ckpt_load(path, run->arrays, run->n_arrays));
     return run->backend->run(run->exec, SEG_START);
 }
 
-int run_load_params(struct run *run, const char *path) {
-    TRY(make_arrays(run, 0, run->plan->flat_elems, 0));
-    TRY(ckpt_load(path, run->arrays, run->n_arrays));
-    return run->backend->run(run->exec, SEG_START);
-}
+int run_load(struct run *run, const char *path) { return load(run, path, 1); }
+
+int run_load_params(struct run *run, const char *path) { return load(run, path, 0); }
 
 int run_shard(struct run *run, const struct ckpt_array **arrays, int *count) {
-    int64_t begin, end;
-    tree_piece(0, run->plan->flat_elems, run->comm->size, run->comm->rank, &begin, &end);
-    TRY(make_arrays(run, begin, end, 1));
+    TRY(make_arrays(run, 1, 1));
     *arrays = run->arrays;
     *count = run->n_arrays;
     return 0;

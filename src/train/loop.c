@@ -16,7 +16,7 @@ static int evaluate(struct trainer *t, struct step_report *report) {
 /* STATUS_STOPPED when any rank was asked to stop. */
 static int check_stop(struct trainer *t) {
     int number = stop_signal;
-    TRY(t->comm->transport->largest(t->comm, &number));
+    TRY(comm_largest(t->comm, &number));
     return number ? STATUS_STOPPED : 0;
 }
 
@@ -82,6 +82,11 @@ int train_run(const struct config *config, struct comm *comm, const struct train
         }
         progress_end(&t, status);
     }
+    if (!status || status == STATUS_STOPPED || comm->agreed) { /* all ranks end here: what is on its way arrives */
+        int arrived = comm_wait_all(comm);
+        if (!status) status = arrived;
+    }
+    comm->stop_signal = NULL;
     trainer_close(&t);
     signals_restore();
     return status;

@@ -100,9 +100,16 @@ static int open_run(struct trainer *t) {
                                    .batch = (int)c->train.micro_batch,
                                    .time = (int)c->train.seq_len};
     TRY(run_open(&t->run, c, &request, t->comm, backend));
+    if (c->dist.progress == PROGRESS_THREAD) TRY(comm_thread_start(t->comm));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
     return 0;
+}
+
+static int open_prefetch(struct trainer *t) {
+    const struct plan *plan = t->run.plan;
+    const struct prefetch_slots slots = {plan->slot_lo, plan->slot_step, plan_n_slots(plan)};
+    return prefetch_open(&t->prefetch, &t->sampler, slots, t->step, t->config->data.prefetch);
 }
 
 int trainer_open(struct trainer *t, const struct config *config, struct comm *comm,
@@ -114,6 +121,8 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     t->options = options;
     t->saved_step = t->lock = -1;
     t->scale = loss_scale_start(&config->train);
+    comm->timeout_s = config->dist.timeout_s;
+    comm->stop_signal = &stop_signal;
     TRY(comm_agree(comm, open_data(t)));
     TRY(comm_agree(comm, open_run(t)));
     if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */
@@ -121,8 +130,7 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     if (!options->resume && config->train.stage == 2)
         log_line("stage 2: starts from the weights of %s", t->config->train.init_from);
     if (options->resume) TRY(trainer_resume(t));
-    TRY(comm_agree(comm, prefetch_open(&t->prefetch, &t->sampler, t->run.plan->slot_lo, t->run.plan->slot_hi, t->step,
-                                       t->config->data.prefetch)));
+    TRY(comm_agree(comm, open_prefetch(t)));
     TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
     TRY(comm_agree(comm, metrics_open(t)));
     const struct plan *plan = t->run.plan;

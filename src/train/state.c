@@ -11,17 +11,7 @@
 static int agree(void *context, int status) { return comm_agree(context, status); }
 
 static int gather(void *context, const void *mine, void *all, int64_t bytes) {
-    struct comm *comm = context;
-    int64_t *offset = malloc((size_t)comm->size * 2 * sizeof *offset);
-    if (!offset) return fail(STATUS_FAILED, "out of memory");
-    for (int r = 0; r < comm->size; r++) {
-        offset[r] = r * bytes;
-        offset[comm->size + r] = bytes;
-    }
-    memcpy((char *)all + comm->rank * bytes, mine, (size_t)bytes);
-    int status = comm->transport->gather(comm, all, offset, offset + comm->size);
-    free(offset);
-    return status;
+    return comm_gather_equal(context, mine, all, bytes);
 }
 
 int trainer_save(struct trainer *t) {
@@ -55,7 +45,7 @@ int trainer_save(struct trainer *t) {
 static int choose(struct trainer *t, const char *name, char *path, int64_t size) {
     int status = t->comm->rank ? 0 : run_find_checkpoint(name, path, size);
     TRY(comm_agree(t->comm, status));
-    return t->comm->transport->broadcast(t->comm, path, size);
+    return comm_broadcast(t->comm, path, size);
 }
 
 /* The hash of the run's tokenizer: of data.tokenizer, or what its files say that they were made with; 0 if neither is known. */
@@ -205,7 +195,7 @@ int trainer_resume(struct trainer *t) {
     char path[2048] = "", metrics[1200];
     int unsaved = 0;
     TRY(comm_agree(t->comm, t->comm->rank ? 0 : look_for_any(t, &unsaved)));
-    TRY(t->comm->transport->largest(t->comm, &unsaved));
+    TRY(comm_largest(t->comm, &unsaved));
     if (unsaved) {
         log_line("%s has no checkpoint yet: it begins again", t->folder);
         TRY(trainer_begin(t));

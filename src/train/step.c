@@ -26,13 +26,25 @@ static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment 
     return run->backend->run(run->exec, segment);
 }
 
-static int run_slot(struct trainer *t, int slot) {
+/* The i-th slot of this rank; with ZeRO 2 there may be one round more, in which it has none. */
+static int run_slot(struct trainer *t, int i) {
     const struct plan *plan = t->run.plan;
-    int last_slot = slot == plan->slot_hi - 1;
-    tree_fold(plan->slots, plan->slot_lo, slot, &t->run.block.held, &t->run.block.fold);
-    for (int micro = 0; micro < plan->micro_batches; micro++)
-        TRY(run_micro_batch(t, slot, micro, plan_micro_segment(plan, slot, micro)));
-    return last_slot ? 0 : t->run.backend->run(t->run.exec, SEG_FOLD);
+    int slot = plan->slot_lo + i * plan->slot_step;
+    t->run.block.round = i;
+    if (i == plan_n_slots(plan)) TRY(run_write_block(&t->run));
+    if (plan->zero < 2 && i < plan_n_slots(plan))
+        tree_fold(plan->slots, plan->slot_lo, slot, &t->run.block.held, &t->run.block.fold);
+    for (int micro = 0; i < plan_n_slots(plan) && micro < plan->micro_batches; micro++)
+        TRY(run_micro_batch(t, slot, micro, plan_micro_segment(plan, i, micro)));
+    enum segment after = plan_after_slot(plan, i);
+    return after == SEG_COUNT ? 0 : t->run.backend->run(t->run.exec, after);
+}
+
+static int run_slots(struct trainer *t) {
+    const struct plan *plan = t->run.plan;
+    int rounds = plan->zero == 2 ? plan->rounds : plan_n_slots(plan);
+    for (int i = 0; i < rounds; i++) TRY(run_slot(t, i));
+    return 0;
 }
 
 /* Losses are added in the order of slots, so every rank finds the same bits. */
@@ -51,7 +63,8 @@ int trainer_step(struct trainer *t, struct step_report *report) {
     run->block.adam_step = t->adam_step;
     run->block.lr = train_learning_rate(&t->config->train, t->step);
     run->block.loss_scale = (double)t->scale.scale;
-    for (int slot = plan->slot_lo; slot < plan->slot_hi; slot++) TRY(run_slot(t, slot));
+    t->comm->step = t->step;
+    TRY(run_slots(t));
     TRY(run->backend->run(run->exec, SEG_UPDATE));
     TRY(run->backend->wait(run->exec, 0));
     TRY(run->backend->copy(run->exec, plan->step, 0, &run->block, sizeof run->block, COPY_TO_HOST));

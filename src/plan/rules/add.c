@@ -26,6 +26,14 @@ static int cast_shape(const struct op *op, const struct buf *const *in, struct b
 
 const struct op_rule rule_cast = {.shape = cast_shape};
 
+static int widen_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    (void)op;
+    (void)out; /* a part of a buffer of the plan */
+    return is_real(in[0]) ? 0 : fail(STATUS_USAGE, "needs real values");
+}
+
+const struct op_rule rule_widen = {.shape = widen_shape};
+
 static int take_row_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     (void)op;
     if (!is_matrix(in[0])) return fail(STATUS_USAGE, "needs a matrix");

@@ -26,22 +26,16 @@ const struct op_rule rule_clip = {.shape = clip_shape};
 static int adamw_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
     if (!in[0] || in[0]->rank != 1) return fail(STATUS_USAGE, "needs the flat gradients");
     if (op->attr.decay_end < 0 || op->attr.decay_end > in[0]->dim[0])
-        return fail(STATUS_USAGE, "decay_end is outside the flat space");
-    if (op->attr.begin < 0 || op->attr.begin >= op->attr.end || op->attr.end > in[0]->dim[0])
-        return fail(STATUS_USAGE, "[%lld, %lld) is no range of the flat space", (long long)op->attr.begin,
-                    (long long)op->attr.end);
+        return fail(STATUS_USAGE, "decay_end is outside of what is updated");
     for (int i = 0; i < 3; i++) set_like(out[i], in[0]);
     return 0;
 }
 
-static int64_t adamw_flops(const struct plan *plan, const struct op *op) {
-    (void)plan;
-    return 15 * (op->attr.end - op->attr.begin);
-}
+static int64_t adamw_flops(const struct plan *plan, const struct op *op) { return 15 * operand_elems(plan, op->in[0]); }
 
 /* Parameters and both moments are read and written. */
 static int64_t adamw_bytes(const struct plan *plan, const struct op *op) {
-    return 7 * (op->attr.end - op->attr.begin) * (int64_t)dtype_size(plan->bufs[op->in[0]].type);
+    return 7 * buf_bytes(&plan->bufs[op->in[0]]);
 }
 
 const struct op_rule rule_adamw = {.shape = adamw_shape, .flops = adamw_flops, .bytes = adamw_bytes};

@@ -1,0 +1,155 @@
+/* Starting, and waiting for what was started. A wait polls: so it can look at the clock, and give the core to another rank where
+ * there are more ranks than cores. */
+#include <sched.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "comm/comm.h"
+#include "comm/peer.h"
+
+enum { SPINS = 200, YIELDS = 2000, SLEEP_NS = 50000 };
+
+int comm_start(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
+               const struct comm_message *receives, int n_receives) {
+    if (line >= comm->lines || comm->busy[line])
+        return fail(STATUS_FAILED, "comm: line %d of %d is %s", line, comm->lines,
+                    line < comm->lines ? "under way already" : "not there");
+    comm_lock(comm);
+    int status = comm->transport->start(comm, line, sends, n_sends, receives, n_receives);
+    comm->busy[line] = 1;
+    comm->under_way++;
+    comm_unlock(comm);
+    return status;
+}
+
+int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum) {
+    if (!comm->transport->start_sum)
+        return fail(STATUS_USAGE, "dist.reduce: the transport '%s' has no sums of its own; set it to tree",
+                    comm->transport->name);
+    if (line >= comm->lines || comm->busy[line]) return fail(STATUS_FAILED, "comm: line %d is under way already", line);
+    comm_lock(comm);
+    int status = comm->transport->start_sum(comm, line, sum);
+    comm->busy[line] = 1;
+    comm->under_way++;
+    comm_unlock(comm);
+    return status;
+}
+
+static int test(struct comm *comm, int line, int *done) {
+    comm_lock(comm);
+    *done = !comm->busy[line]; /* the progress thread may have met its end */
+    int status = *done ? 0 : comm->transport->test(comm, line, done);
+    if (!status && *done && comm->busy[line]) {
+        comm->busy[line] = 0;
+        comm->under_way--;
+    }
+    comm_unlock(comm);
+    return status;
+}
+
+/* One line stands for all: transports move on everything at once. */
+int comm_poll(struct comm *comm) {
+    int done;
+    if (!comm->under_way || comm->thread) return 0;
+    for (int line = 0; line < comm->lines; line++)
+        if (comm->busy[line]) return test(comm, line, &done);
+    return 0;
+}
+
+static void where(const struct comm *comm, char text[160]) {
+    if (comm->doing)
+        snprintf(text, 160, "%s of step %lld", comm->doing, (long long)comm->step);
+    else
+        snprintf(text, 160, "a talk of all ranks at step %lld", (long long)comm->step);
+}
+
+static int missing(struct comm *comm, int line) {
+    comm_lock(comm);
+    int rank = comm->transport->missing(comm, line);
+    comm_unlock(comm);
+    return rank;
+}
+
+/* All that wait run out of time together. The first to fail ends the job: the others give it time, in the order of their ranks,
+ * so that one line is printed and not one a rank. */
+static double patience(const struct comm *comm, int late) {
+    int before = comm->rank - (late >= 0 && late < comm->rank);
+    return before < 4 ? before : 4;
+}
+
+struct waiting {
+    double begin, last_look, asked;
+    int told;
+};
+
+static int give_up(struct comm *comm, int line, double waited) {
+    char at[160];
+    int late = missing(comm, line);
+    where(comm, at);
+    if (late < 0)
+        return fail(STATUS_FAILED, "another rank does not come to %s: waited %.0f s (dist.timeout_s is %g)", at, waited,
+                    comm->timeout_s);
+    return fail(
+        STATUS_FAILED,
+        "rank %d on %s (process %ld) does not come to %s: waited %.0f s (dist.timeout_s is %g); it hangs, or its host "
+        "cannot be reached",
+        late, comm->peers[late].host, comm->peers[late].pid, at, waited, comm->timeout_s);
+}
+
+/* A few times a second. */
+static int look_around(struct comm *comm, int line, struct waiting *w, double now) {
+    enum { PATIENCE_AFTER_A_SIGNAL = 1 };
+    char at[160];
+    int late = missing(comm, line);
+    where(comm, at);
+    if (late >= 0 && peer_is_gone(comm, late)) {
+        if (now - w->begin < patience(comm, late)) return 0;
+        return fail(STATUS_FAILED, "rank %d on %s (process %ld) is gone: it died before %s was done", late,
+                    comm->peers[late].host, comm->peers[late].pid, at);
+    }
+    int asked = comm->stop_signal && *comm->stop_signal;
+    if (asked && w->asked == 0) w->asked = now;
+    if (asked && !w->told && now - w->asked > PATIENCE_AFTER_A_SIGNAL && late >= 0 && patience(comm, late) < 1) {
+        fprintf(stderr, "lockstep: rank %d on %s was asked to stop, but rank %d on %s has not come to %s\n", comm->rank,
+                comm->host, late, comm->peers[late].host, at);
+        w->told = 1;
+    }
+    if (comm->timeout_s > 0 && now - w->begin > comm->timeout_s + patience(comm, late))
+        return give_up(comm, line, now - w->begin);
+    return 0;
+}
+
+static void pause_between(long polls) {
+    if (polls < SPINS) return;
+    if (polls < YIELDS) {
+        sched_yield();
+        return;
+    }
+    const struct timespec shortly = {0, SLEEP_NS};
+    nanosleep(&shortly, NULL);
+}
+
+int comm_wait(struct comm *comm, int line) {
+    enum { LOOK_EVERY_MS = 100 };
+    struct waiting w = {0};
+    if (line >= comm->lines || !comm->busy[line]) return 0;
+    for (long polls = 0;; polls++) {
+        int done = 0;
+        TRY(test(comm, line, &done));
+        if (done) return 0;
+        pause_between(polls);
+        if (polls % 64) continue;
+        double now = clock_seconds();
+        if (w.begin == 0) w.begin = w.last_look = now;
+        if (now - w.last_look < 1e-3 * LOOK_EVERY_MS) continue;
+        w.last_look = now;
+        TRY(look_around(comm, line, &w, now));
+    }
+}
+
+int comm_wait_all(struct comm *comm) {
+    for (int line = 0; line < comm->lines; line++) TRY(comm_wait(comm, line));
+    return 0;
+}
