@@ -10,7 +10,7 @@ cores() { nproc 2> /dev/null || sysctl -n hw.ncpu; }
 
 build_packages=(gcc g++ make cmake ninja-build pkg-config libopenblas-openmp-dev libopenmpi-dev openmpi-bin libhdf5-dev libyaml-dev
     libcjson-dev libxxhash-dev libpcre2-dev zlib1g-dev libzstd-dev)
-test_packages=(libcmocka-dev shellcheck)
+test_packages=(libcmocka-dev shellcheck iproute2)
 
 # install_packages NAME…: installs what is missing, on Debian and Ubuntu; elsewhere says what is needed.
 install_packages() {
