@@ -111,7 +111,7 @@ static inline int load_and_compare(const char *path, int salt, int with_big, int
 static struct shared {
     pthread_barrier_t barrier;
     int status[RANKS];
-    char data[RANKS][4096];
+    char data[RANKS][16384];
     char message[RANKS][2048];
 } * shared;
 
@@ -131,8 +131,7 @@ static inline int shared_gather(void *context, const void *mine, void *all, int6
     if (bytes > (int64_t)sizeof shared->data[0]) return fail(STATUS_FAILED, "the test's shared memory is too small");
     memcpy(shared->data[group->rank], mine, (size_t)bytes);
     pthread_barrier_wait(&shared->barrier);
-    for (int i = 0; i < group->size && group->rank == 0; i++)
-        memcpy((char *)all + i * bytes, shared->data[i], (size_t)bytes);
+    for (int i = 0; i < group->size; i++) memcpy((char *)all + i * bytes, shared->data[i], (size_t)bytes);
     pthread_barrier_wait(&shared->barrier);
     return 0;
 }
@@ -141,8 +140,10 @@ struct job {
     const char *dir;
     int64_t step;
     int salt, with_big, shift, keep;
-    const char *tokenizer;                         /* may be NULL */
-    void (*change)(struct state *state, int rank); /* may be NULL */
+    const char *tokenizer;                                        /* may be NULL */
+    void (*change)(struct state *state, int rank);                /* may be NULL */
+    int (*save)(const struct job *job, struct ckpt_group *group); /* NULL: save_rank() */
+    unsigned seed;                                                /* for such a function */
 };
 
 static inline int save_rank(const struct job *job, struct ckpt_group *group) {
@@ -167,7 +168,7 @@ static inline int save_together(int ranks, const struct job *job) {
         child[rank] = fork();
         if (child[rank]) continue;
         struct ckpt_group group = {rank, ranks, &group, shared_agree, shared_gather};
-        int status = save_rank(job, &group);
+        int status = (job->save ? job->save : save_rank)(job, &group);
         snprintf(shared->message[rank], sizeof shared->message[rank], "%s", fail_message());
         exit(status);
     }

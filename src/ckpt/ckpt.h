@@ -15,7 +15,8 @@
 
 #include "base/dtype.h"
 
-/* A named array; this rank holds elements [begin, end) of its row-major order at `data` (of element `begin`). */
+/* A named array; this rank holds elements [begin, end) of its row-major order at `data` (of element `begin`). A list may
+ * have several entries with the same name, type and shape: slices of one array. */
 struct ckpt_array {
     char name[64]; /* "params/h0.ln1.w", "adam.m/h0.ln1.w" */
     enum dtype type;
@@ -40,12 +41,19 @@ struct ckpt_meta {
 struct ckpt_group {
     int rank, size;
     void *context;
-    int (*agree)(void *context, int status);                                  /* the largest status of all ranks */
-    int (*gather)(void *context, const void *mine, void *all, int64_t bytes); /* equal sizes, in rank order */
+    int (*agree)(void *context, int status); /* the largest status of all ranks */
+    /* What all ranks have, in rank order, on every rank; equal sizes. */
+    int (*gather)(void *context, const void *mine, void *all, int64_t bytes);
 };
 
 /* Collective. Writes DIR/step-N, then deletes all but the newest `keep` whole checkpoints (0: keeps all), never the one
- * just written. `tokenizer` (may be NULL) is the text of a tokenizer.json; only rank 0's is used. STATUS_FAILED with the path and the system's reason (disk full …); nothing half-written counts. */
+ * just written. `tokenizer` (may be NULL) is the text of a tokenizer.json; only rank 0's is used.
+ *
+ * All ranks list the same arrays in the same order. Of each array a rank lists one slice or as many as it holds, one
+ * after the other: ascending, none beginning before the end of the one in front of it. A slice may be empty, as where a
+ * rank holds nothing of an array. The slices of all ranks together are each array exactly.
+ *
+ * STATUS_FAILED with the path and the system's reason (disk full …); nothing half-written counts. */
 int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
               const char *tokenizer, const struct ckpt_group *group, int keep);
 
@@ -63,8 +71,9 @@ void ckpt_meta_free(struct ckpt_meta *meta);
 /* Reads the checkpoint's tokenizer.json, verified; *json (the caller's: free()) is NULL where there is none. */
 int ckpt_tokenizer(const char *path, char **json, int64_t *length);
 
-/* Fills elements [begin, end) of each array from whatever shards hold them, however they were cut. Verifies the files
- * first. Name, type and shape must match; an array that the checkpoint lacks is an error. */
+/* Fills elements [begin, end) of each array from whatever shards hold them, however they were cut. Entries may be in any
+ * order, and several may ask for parts of the same array. Verifies the files first. Name, type and shape must match; an
+ * array that the checkpoint lacks is an error. */
 int ckpt_load(const char *path, const struct ckpt_array *arrays, int count);
 
 /* One hash of the logical content (arrays by name, and the counters), the same whatever the sharding. 32 hex digits. */

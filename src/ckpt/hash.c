@@ -26,7 +26,7 @@ struct reader {
     XXH3_state_t *state;
 };
 
-static int reader_shard(struct reader *reader, int shard, const struct shard **open) {
+static int reader_shard(struct reader *reader, int shard, struct shard **open) {
     struct slot *slot = &reader->slot[shard % OPEN_SHARDS];
     if (slot->shard != shard) {
         char name[SHARD_NAME], path[PATH_SIZE];
@@ -46,7 +46,7 @@ static void add_number(XXH3_state_t *state, int64_t number) { XXH3_128bits_updat
 static void add_text(XXH3_state_t *state, const char *text) { XXH3_128bits_update(state, text, strlen(text) + 1); }
 
 static int add_cut(struct reader *reader, const struct ckpt_array *whole, const struct cut *cut) {
-    const struct shard *shard;
+    struct shard *shard;
     TRY(reader_shard(reader, cut->shard, &shard));
     struct ckpt_array slice = *whole;
     slice.begin = cut->begin;

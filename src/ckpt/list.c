@@ -42,6 +42,22 @@ int ckpt_ls(const char *dir, FILE *out) {
     return status;
 }
 
+/* All cuts if they are few, else the first ones and the last. */
+static void show_cuts(const struct manifest_array *array, FILE *out) {
+    enum { CUTS_MAX = 8 };
+    int many = array->cuts > CUTS_MAX;
+    for (int i = 0; i < array->cuts; i++) {
+        const struct cut *cut = &array->cut[i];
+        if (many && i == CUTS_MAX - 2) {
+            fprintf(out, "  …");
+            i = array->cuts - 2;
+            continue;
+        }
+        fprintf(out, "  %d:[%" PRId64 ", %" PRId64 ")", cut->shard, cut->begin, cut->end);
+    }
+    if (many) fprintf(out, "  (%d slices)", array->cuts);
+}
+
 static void show_arrays(const struct manifest *manifest, FILE *out) {
     fprintf(out, "\n%d arrays (and the shards that hold them)\n", manifest->arrays);
     for (int i = 0; i < manifest->arrays; i++) {
@@ -50,9 +66,7 @@ static void show_arrays(const struct manifest *manifest, FILE *out) {
         array_text(&array->array, text);
         bytes_text(whole_bytes(&array->array), size);
         fprintf(out, "  %-32s %-24s %10s ", array->array.name, text, size);
-        for (int j = 0; j < array->cuts; j++)
-            fprintf(out, "  %d:[%" PRId64 ", %" PRId64 ")", array->cut[j].shard, array->cut[j].begin,
-                    array->cut[j].end);
+        show_cuts(array, out);
         fprintf(out, "\n");
     }
 }

@@ -77,6 +77,19 @@ static int add_piece(struct pieces *pieces, const struct piece *piece) {
     return 0;
 }
 
+/* The first cut that ends behind this element. */
+static int find_cut(const struct manifest_array *held, int64_t element) {
+    int low = 0, high = held->cuts;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (held->cut[middle].end <= element)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Where the elements of one asked array lie. */
 static int locate(const char *path, const struct ckpt_array *ask, const struct manifest_array *held,
                   struct pieces *pieces) {
@@ -92,9 +105,8 @@ static int locate(const char *path, const struct ckpt_array *ask, const struct m
                     there, wanted);
     }
     int64_t reached = ask->begin;
-    for (int i = 0; i < held->cuts && reached < ask->end; i++) {
+    for (int i = find_cut(held, reached); i < held->cuts && reached < ask->end; i++) {
         const struct cut *cut = &held->cut[i];
-        if (cut->end <= reached) continue;
         struct piece piece = {ask, held, cut, reached, cut->end < ask->end ? cut->end : ask->end};
         if (cut->begin > reached) break;
         TRY(add_piece(pieces, &piece));
@@ -113,7 +125,7 @@ static int by_shard(const void *a, const void *b) {
     return left->begin < right->begin ? -1 : left->begin > right->begin;
 }
 
-static int read_piece(const struct shard *shard, const struct piece *piece) {
+static int read_piece(struct shard *shard, const struct piece *piece) {
     struct ckpt_array slice = piece->held->array;
     slice.begin = piece->cut->begin;
     slice.end = piece->cut->end;

@@ -12,7 +12,8 @@
  *
  * The files are the shards of all ranks in order, and tokenizer.json after them if there is one.
  *
- * A cut is [shard, begin, end]: which shard holds which elements. The cuts of an array are in order, and cover it. */
+ * A cut is [shard, begin, end]: which shard holds which elements. The cuts of an array are in order, and cover it. A shard
+ * may have several: its dataset holds them one after the other, in this order. */
 #ifndef CKPT_MANIFEST_H
 #define CKPT_MANIFEST_H
 

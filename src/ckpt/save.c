@@ -3,6 +3,7 @@
  * can fail on one rank only. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,19 +15,24 @@
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
 #include "ckpt/shard.h"
+#include "ckpt/slices.h"
+
+/* However many slices a rank has, the talks about them take little memory. */
+enum { SLICES_AT_ONCE = 512 };
 
 enum { REASON_SIZE = 1024, SHARD_EXTRA = 1 << 20 /* for HDF5's own structures */ };
 
 /* What ranks tell each other before they write. */
 struct greeting {
     int64_t step, adam_step, skipped;
-    int64_t arrays;
+    int64_t arrays, slices;   /* the slices are this rank's own, without empty ones */
     int64_t bytes;            /* that this rank will write */
     XXH128_canonical_t names; /* hash of the arrays' names, types and shapes */
 };
 
-struct range {
-    int64_t begin, end;
+struct held {
+    int64_t array;
+    struct cut cut;
 };
 
 struct save {
@@ -39,8 +45,11 @@ struct save {
     int keep;
     char final[PATH_SIZE], temporary[PATH_SIZE], shard[PATH_SIZE];
 
-    struct greeting greeting, *greetings; /* mine; those of all ranks, on rank 0 */
-    struct range *ranges, *all_ranges;    /* of my arrays; of all ranks' */
+    struct greeting greeting, *greetings; /* mine; those of all ranks */
+    struct slice *slices, *block;         /* mine, and SLICES_AT_ONCE empty ones; as many of every rank's */
+    int64_t most_slices;                  /* of any rank */
+    struct held *held;                    /* all ranks' slices, on rank 0 */
+    int64_t held_count;
     struct manifest_file file, *files;
     char (*reasons)[REASON_SIZE];
     struct manifest manifest; /* rank 0 */
@@ -53,48 +62,15 @@ static int gather(struct save *save, const void *mine, void *all, size_t bytes) 
     return 0;
 }
 
-static int compare_names(const void *a, const void *b) {
-    const struct ckpt_array *const *left = a, *const *right = b;
-    return strcmp((*left)->name, (*right)->name);
-}
-
-static int check_names_differ(const struct ckpt_array *arrays, int count) {
-    const struct ckpt_array **sorted = calloc((size_t)count + 1, sizeof(*sorted));
-    if (!sorted) return fail(STATUS_FAILED, "out of memory");
-    for (int i = 0; i < count; i++) sorted[i] = &arrays[i];
-    qsort(sorted, (size_t)count, sizeof(*sorted), compare_names);
-    int status = 0;
-    for (int i = 1; i < count && !status; i++)
-        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
-            status = fail(STATUS_FAILED, "array '%s' is given twice", sorted[i]->name);
-    free(sorted);
-    return status;
-}
-
-static int hash_names(const struct ckpt_array *arrays, int count, XXH128_canonical_t *names) {
-    XXH3_state_t *state = XXH3_createState();
-    if (!state) return fail(STATUS_FAILED, "out of memory");
-    XXH3_128bits_reset(state);
-    for (int i = 0; i < count; i++) {
-        int32_t kind[2] = {(int32_t)arrays[i].type, arrays[i].rank};
-        XXH3_128bits_update(state, arrays[i].name, strlen(arrays[i].name) + 1);
-        XXH3_128bits_update(state, kind, sizeof kind);
-        XXH3_128bits_update(state, arrays[i].dim, (size_t)arrays[i].rank * sizeof arrays[i].dim[0]);
-    }
-    XXH128_canonicalFromHash(names, XXH3_128bits_digest(state));
-    XXH3_freeState(state);
-    return 0;
-}
-
 /* Phase: nothing is allocated between ranks' talks, so that this phase alone ends without a talk about the reason. */
 static int allocate(struct save *save) {
-    size_t ranks = (size_t)save->group->size, count = (size_t)save->count + 1;
+    size_t ranks = (size_t)save->group->size, count = (size_t)save->count;
     save->greetings = calloc(ranks, sizeof(*save->greetings));
     save->files = calloc(ranks, sizeof(*save->files));
-    save->ranges = calloc(count, sizeof(*save->ranges));
-    save->all_ranges = calloc(ranks * count, sizeof(*save->all_ranges));
+    save->slices = calloc(count + SLICES_AT_ONCE, sizeof(*save->slices));
+    save->block = calloc(ranks * SLICES_AT_ONCE, sizeof(*save->block));
     save->reasons = calloc(ranks, REASON_SIZE);
-    if (!save->greetings || !save->files || !save->ranges || !save->all_ranges || !save->reasons)
+    if (!save->greetings || !save->files || !save->slices || !save->block || !save->reasons)
         return fail(STATUS_FAILED, "%s: out of memory for a checkpoint", save->dir);
     return 0;
 }
@@ -105,13 +81,11 @@ static int check_own(struct save *save) {
     if (meta->step < 0 || meta->step > EXACT_MAX || meta->adam_step < 0 || meta->adam_step > EXACT_MAX ||
         meta->skipped < 0 || meta->skipped > EXACT_MAX)
         return fail(STATUS_FAILED, "a counter of the checkpoint is negative or above 2^53");
-    for (int i = 0; i < save->count; i++) TRY(array_check_slice(&save->arrays[i]));
-    TRY(check_names_differ(save->arrays, save->count));
+    TRY(slices_check(save->arrays, save->count));
     struct greeting *mine = &save->greeting;
     *mine = (struct greeting){.step = meta->step, .adam_step = meta->adam_step, .skipped = meta->skipped};
-    mine->arrays = save->count;
+    mine->slices = slices_list(save->arrays, save->count, save->slices);
     mine->bytes = shard_bytes(save->arrays, save->count);
-    for (int i = 0; i < save->count; i++) save->ranges[i] = (struct range){save->arrays[i].begin, save->arrays[i].end};
 
     char name[FOLDER_NAME], temporary[FOLDER_NAME + 8], shard[SHARD_NAME];
     folder_name(name, meta->step);
@@ -120,12 +94,17 @@ static int check_own(struct save *save) {
     TRY(path_join(save->final, save->dir, name));
     TRY(path_join(save->temporary, save->dir, temporary));
     TRY(path_join(save->shard, save->temporary, shard));
-    return hash_names(save->arrays, save->count, &mine->names);
+    return slices_describe(save->arrays, save->count, &mine->arrays, &mine->names);
 }
 
 /* Phase: all ranks mean the same checkpoint. */
 static int check_together(struct save *save) {
     TRY(gather(save, &save->greeting, save->greetings, sizeof save->greeting));
+    int64_t slices = 0;
+    for (int rank = 0; rank < save->group->size; rank++) {
+        slices += save->greetings[rank].slices;
+        if (save->greetings[rank].slices > save->most_slices) save->most_slices = save->greetings[rank].slices;
+    }
     if (save->group->rank != 0) return 0;
     const struct greeting *mine = &save->greeting;
     for (int rank = 1; rank < save->group->size; rank++) {
@@ -139,30 +118,56 @@ static int check_together(struct save *save) {
         if (other->arrays != mine->arrays || memcmp(&other->names, &mine->names, sizeof mine->names))
             return fail(STATUS_FAILED, "ranks 0 and %d were given different lists of arrays", rank);
     }
+    save->held = calloc((size_t)slices + 1, sizeof(*save->held));
+    return save->held ? 0 : fail(STATUS_FAILED, "%s: out of memory for a checkpoint", save->dir);
+}
+
+/* Rank 0 learns the slices of all ranks, some of each at a time. Ranks that have fewer than others send empty ones. */
+static int gather_slices(struct save *save) {
+    int64_t mine = save->greeting.slices, most = save->most_slices;
+    for (int64_t sent = 0; sent < most; sent += SLICES_AT_ONCE) {
+        int64_t count = most - sent < SLICES_AT_ONCE ? most - sent : SLICES_AT_ONCE;
+        TRY(gather(save, save->slices + (sent < mine ? sent : mine), save->block,
+                   (size_t)count * sizeof(*save->block)));
+        for (int64_t i = 0; i < count * save->group->size && save->group->rank == 0; i++) {
+            const struct slice *slice = &save->block[i];
+            struct cut cut = {(int)(i / count), slice->begin, slice->end};
+            if (cut.begin < cut.end) save->held[save->held_count++] = (struct held){slice->array, cut};
+        }
+    }
     return 0;
 }
 
-static int by_begin(const void *a, const void *b) {
-    const struct cut *left = a, *right = b;
-    if (left->begin != right->begin) return left->begin < right->begin ? -1 : 1;
-    return left->shard - right->shard;
+static int by_place(const void *a, const void *b) {
+    const struct held *left = a, *right = b;
+    if (left->array != right->array) return left->array < right->array ? -1 : 1;
+    if (left->cut.begin != right->cut.begin) return left->cut.begin < right->cut.begin ? -1 : 1;
+    return left->cut.shard - right->cut.shard;
 }
 
-/* The cuts of one array over all ranks, which must cover it and not overlap. */
-static int fill_cuts(struct save *save, int index) {
+/* The cuts of one array over all ranks, which must cover it and not overlap; *next is the first of them. */
+static int fill_cuts(struct save *save, int index, const struct ckpt_array *slice, int64_t *next) {
     struct manifest_array *array = &save->manifest.array[index];
-    array->array = save->arrays[index];
+    array->array = *slice;
     array->array.data = NULL;
     array->array.begin = 0;
-    array->array.end = array_elems(&save->arrays[index]);
-    array->cut = calloc((size_t)save->group->size, sizeof(*array->cut));
+    array->array.end = array_elems(slice);
+    int64_t end = *next;
+    while (end < save->held_count && save->held[end].array == index) end++;
+    if (end - *next > INT_MAX) return fail(STATUS_FAILED, "array '%s': more than %d slices", slice->name, INT_MAX);
+    array->cut = calloc((size_t)(end - *next) + 1, sizeof(*array->cut));
     if (!array->cut) return fail(STATUS_FAILED, "out of memory");
-    for (int rank = 0; rank < save->group->size; rank++) {
-        struct range range = save->all_ranges[(size_t)rank * (size_t)save->count + (size_t)index];
-        if (range.begin < range.end) array->cut[array->cuts++] = (struct cut){rank, range.begin, range.end};
-    }
-    qsort(array->cut, (size_t)array->cuts, sizeof(*array->cut), by_begin);
+    while (*next < end) array->cut[array->cuts++] = save->held[(*next)++].cut;
     return manifest_check_cuts(array);
+}
+
+static int fill_arrays(struct save *save) {
+    struct manifest *manifest = &save->manifest;
+    int64_t next = 0;
+    qsort(save->held, (size_t)save->held_count, sizeof(*save->held), by_place);
+    for (int i = 0; i < save->count; i += slices_alike(&save->arrays[i], save->count - i))
+        TRY(fill_cuts(save, manifest->arrays++, &save->arrays[i], &next));
+    return 0;
 }
 
 static int fill_manifest(struct save *save) {
@@ -173,11 +178,10 @@ static int fill_manifest(struct save *save) {
     manifest->ranks = save->group->size;
     manifest->files = manifest->ranks + !!save->tokenizer;
     manifest->file = calloc((size_t)manifest->files, sizeof(*manifest->file));
-    manifest->array = calloc((size_t)save->count + 1, sizeof(*manifest->array));
+    manifest->array = calloc((size_t)save->greeting.arrays + 1, sizeof(*manifest->array));
     if (save->meta->data && !manifest->meta.data) return fail(STATUS_FAILED, "out of memory");
     if (!manifest->meta.config || !manifest->file || !manifest->array) return fail(STATUS_FAILED, "out of memory");
-    manifest->arrays = save->count;
-    for (int i = 0; i < save->count; i++) TRY(fill_cuts(save, i));
+    TRY(fill_arrays(save));
     time_t now = time(NULL);
     struct tm utc;
     if (!gmtime_r(&now, &utc) || !strftime(manifest->written, sizeof manifest->written, "%Y-%m-%dT%H:%M:%SZ", &utc))
@@ -187,7 +191,7 @@ static int fill_manifest(struct save *save) {
 
 /* Phase: rank 0 makes the temporary folder, once it is certain that the slices make whole arrays and will fit. */
 static int prepare(struct save *save) {
-    if (save->count > 0) TRY(gather(save, save->ranges, save->all_ranges, (size_t)save->count * sizeof(*save->ranges)));
+    TRY(gather_slices(save));
     if (save->group->rank != 0) return 0;
     TRY(fill_manifest(save));
     TRY(folder_make(save->dir));
@@ -299,8 +303,9 @@ int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_a
     manifest_free(&save.manifest);
     free(save.greetings);
     free(save.files);
-    free(save.ranges);
-    free(save.all_ranges);
+    free(save.slices);
+    free(save.block);
+    free(save.held);
     free(save.reasons);
     return status;
 }
