@@ -51,6 +51,8 @@ struct op_attr {
     const int *program;         /* tree_finish: a sum for each round, in reverse Polish notation; see plan/tree.h */
     int rounds;                 /* how many there are; more than one: step.round tells which */
     int last;                   /* fold: of the rank's last leaf */
+    int64_t word_bytes;         /* hash: bytes of an element */
+    int audit;                  /* hash: only where step.audit asks for it */
     const int *order;           /* clip: where the sum of each chunk lies; NULL: in order of the chunks */
     int line;                   /* communication: what tells it from others under way (comm/comm.h) */
 };
@@ -64,6 +66,7 @@ struct step_block {
     int32_t fold;         /* how many held sums the finished leaf takes up, see plan/tree.h */
     int32_t held;         /* how many sums are held before that */
     int32_t round;        /* ZeRO 2: which of this rank's leaves, counted from 0 */
+    int32_t audit;        /* 1: the hash of this micro-batch's leaf is wanted */
     int64_t position;     /* generation: tokens already in the cache */
     int64_t row;          /* generation: the row whose logits are wanted */
     double grad_scale;    /* d(step loss)/d(micro-batch loss): the micro-batch's part of the step's targets */

@@ -102,12 +102,12 @@ static int report(struct comm *comm, int status) {
         return status;
     }
     int agreed = comm->agreed;
-    if (!agreed || comm->speaker == comm->rank) {
-        if (comm->size > 1) fail_within(status, "rank %d on %s: ", comm->rank, comm->host);
+    if ((!agreed || comm->speaker == comm->rank) && *fail_message()) {
+        if (comm->size > 1 && !comm->common) fail_within(status, "rank %d on %s: ", comm->rank, comm->host);
         fprintf(stderr, "lockstep: %s\n", fail_message());
     }
     fail(status, "%s", ""); /* said already */
-    if (!agreed && comm->size > 1) comm->transport->stop(comm, status);
+    if (!agreed) comm_stop(comm, status);
     comm_close(comm);
     return status;
 }

@@ -30,7 +30,9 @@ static int meet(struct comm *comm) {
     TRY(comm_reserve(comm, 0, NULL));
     struct comm_peer mine;
     peer_self(comm, &mine);
-    return comm_gather_equal(comm, &mine, comm->peers, sizeof mine);
+    TRY(comm_gather_equal(comm, &mine, comm->peers, sizeof mine));
+    for (int r = 0; r < comm->size; r++) peer_is_gone(comm, r); /* those that can be seen, while all live */
+    return 0;
 }
 
 int comm_open_with(struct comm *comm, const struct transport *transport, void *own) {
@@ -96,4 +98,12 @@ int comm_agree(struct comm *comm, int status) {
     comm->agreed = 1;
     comm->speaker = comm->size - first;
     return status ? largest : fail(largest, "rank %d failed", comm->speaker);
+}
+
+void comm_stop(struct comm *comm, int status) {
+    if (comm->size == 1) return;
+    comm_lock(comm);
+    comm->transport->warn(comm);
+    comm->transport->stop(comm, status);
+    comm_unlock(comm);
 }

@@ -47,6 +47,9 @@ struct transport {
     /* A rank whose message on this line is not through; -1: none, or not known. */
     int (*missing)(struct comm *comm, int line);
     void (*close)(struct comm *comm);
+    /* Tells all ranks, without waiting for them, that this one is about to stop them and has said why; whether another has. */
+    void (*warn)(struct comm *comm);
+    int (*warned)(struct comm *comm);
     void (*stop)(struct comm *comm, int status); /* ends all ranks at once; may not return */
 };
 
@@ -65,6 +68,7 @@ struct comm {
     struct comm_peer *peers; /* of all ranks */
     int agreed;              /* comm_agree() found a failure: all ranks know, and end in order */
     int speaker;             /* then the rank that tells it: the lowest that failed */
+    int common;              /* what failed is not the speaker's own: the message names who */
 
     double timeout_s;                         /* how long a wait may last; 0: for ever */
     const volatile sig_atomic_t *stop_signal; /* not 0 after a signal asked for a stop; may be NULL */
@@ -113,6 +117,9 @@ int comm_gather(struct comm *comm, void *base, const int64_t *offset, const int6
 int comm_gather_equal(struct comm *comm, const void *mine, void *all, int64_t bytes);
 int comm_broadcast(struct comm *comm, void *data, int64_t bytes); /* from rank 0 */
 int comm_largest(struct comm *comm, int *value);                  /* `value` becomes the largest of all ranks */
+
+/* Ends all ranks at once with this status, after this one has said why; the others then stay silent. May not return. */
+void comm_stop(struct comm *comm, int status);
 
 /* Every rank passes its status; all return the largest. A rank that failed keeps its own message. */
 int comm_agree(struct comm *comm, int status);

@@ -8,7 +8,10 @@
 #include "base/check.h"
 #include "comm/comm.h"
 
-enum { LARGEST_MESSAGE = 1 << 30 /* bytes: MPI counts are ints */ };
+enum {
+    LARGEST_MESSAGE = 1 << 30, /* bytes: MPI counts are ints */
+    WARNING = 32767,           /* a tag; every MPI has tags up to here. Those below are lines */
+};
 
 /* What is under way on a line. */
 struct line {
@@ -89,6 +92,9 @@ static int mpi_reserve(struct comm *comm, int lines, const int *messages) {
     struct mpi *mpi = comm->own;
     size_t all = 0, at = 0;
     for (int i = 0; i < lines; i++) all += 2 * (size_t)messages[i] + 1;
+    if (lines > WARNING)
+        return fail(STATUS_USAGE, "MPI: %d transfers, but it tells only %d apart; set dist.bucket_mb higher", lines,
+                    WARNING);
     free_lines(mpi);
     mpi->line = calloc((size_t)lines, sizeof *mpi->line);
     mpi->requests = calloc(all, sizeof *mpi->requests);
@@ -175,6 +181,23 @@ static void mpi_close(struct comm *comm) {
     MPI_Finalize();
 }
 
+/* Small enough to leave at once, also to a rank that does not listen. */
+static void mpi_warn(struct comm *comm) {
+    static char nothing;
+    for (int r = 0; r < comm->size; r++) {
+        MPI_Request request;
+        if (r == comm->rank) continue;
+        if (MPI_Isend(&nothing, 0, MPI_BYTE, r, WARNING, MPI_COMM_WORLD, &request) == MPI_SUCCESS)
+            MPI_Request_free(&request);
+    }
+}
+
+static int mpi_warned(struct comm *comm) {
+    int there = 0;
+    (void)comm;
+    return MPI_Iprobe(MPI_ANY_SOURCE, WARNING, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE) == MPI_SUCCESS && there;
+}
+
 static void mpi_stop(struct comm *comm, int status) {
     (void)comm;
     MPI_Abort(MPI_COMM_WORLD, status);
@@ -189,5 +212,7 @@ const struct transport transport_mpi = {
     .test = mpi_test,
     .missing = mpi_missing,
     .close = mpi_close,
+    .warn = mpi_warn,
+    .warned = mpi_warned,
     .stop = mpi_stop,
 };

@@ -31,6 +31,11 @@ static int self_missing(struct comm *comm, int line) {
 }
 
 static void self_close(struct comm *comm) { (void)comm; }
+static void self_warn(struct comm *comm) { (void)comm; }
+static int self_warned(struct comm *comm) {
+    (void)comm;
+    return 0;
+}
 static void self_stop(struct comm *comm, int status) { (void)comm, (void)status; }
 
 const struct transport transport_self = {
@@ -41,5 +46,7 @@ const struct transport transport_self = {
     .test = self_test,
     .missing = self_missing,
     .close = self_close,
+    .warn = self_warn,
+    .warned = self_warned,
     .stop = self_stop,
 };

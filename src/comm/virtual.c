@@ -169,6 +169,11 @@ static void virtual_close(struct comm *comm) {
     me->halves = NULL;
 }
 
+static void virtual_warn(struct comm *comm) { (void)comm; }
+static int virtual_warned(struct comm *comm) {
+    (void)comm;
+    return 0;
+}
 static void virtual_stop(struct comm *comm, int status) { (void)comm, (void)status; }
 
 const struct transport transport_virtual = {
@@ -179,5 +184,7 @@ const struct transport transport_virtual = {
     .test = virtual_test,
     .missing = virtual_missing,
     .close = virtual_close,
+    .warn = virtual_warn,
+    .warned = virtual_warned,
     .stop = virtual_stop,
 };

@@ -98,10 +98,25 @@ static int give_up(struct comm *comm, int line, double waited) {
         late, comm->peers[late].host, comm->peers[late].pid, at, waited, comm->timeout_s);
 }
 
+/* Another rank has said why it ends the job, which takes a moment. */
+static int end_in_silence(void) {
+    const struct timespec moment = {10, 0};
+    nanosleep(&moment, NULL);
+    return fail(STATUS_FAILED, "%s", "");
+}
+
+static int warned(struct comm *comm) {
+    comm_lock(comm);
+    int told = comm->transport->warned(comm);
+    comm_unlock(comm);
+    return told;
+}
+
 /* A few times a second. */
 static int look_around(struct comm *comm, int line, struct waiting *w, double now) {
     enum { PATIENCE_AFTER_A_SIGNAL = 1 };
     char at[160];
+    if (warned(comm)) return end_in_silence();
     int late = missing(comm, line);
     where(comm, at);
     if (late >= 0 && peer_is_gone(comm, late)) {

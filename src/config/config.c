@@ -122,6 +122,11 @@ static int check_dist(const struct config *config) {
     if (dist->wire == WIRE_BF16 && config->train.precision == PRECISION_FP64)
         return fail(STATUS_USAGE,
                     "dist.wire: bf16 is not for train.precision: fp64; set fp32, which sends gradients as they are");
+    if (dist->reduce == REDUCE_VENDOR && config->guard.audit_every)
+        return fail(
+            STATUS_USAGE,
+            "guard.audit_every: with dist.reduce: vendor a rank's slots are one running sum, and none can be told "
+            "from it; set dist.reduce: tree, or 0");
     if (dist->reduce == REDUCE_VENDOR && dist->zero == 2)
         return fail(STATUS_USAGE,
                     "dist.zero: 2 sends leaves to be added in the tree; with dist.reduce: vendor, set 0 or 1");

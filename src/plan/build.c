@@ -29,7 +29,7 @@ static int new_plan(const struct config *config, const struct plan_request *requ
     plan->share_memory = config->train.compile;
     plan->running_sum = request->ranks > 1 && config->dist.reduce == REDUCE_VENDOR;
     plan->starts = plan->targets = plan->flat_grads = plan->shard_grads = plan->flat_m = plan->flat_v = NONE;
-    plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
+    plan->guard = plan->audit = plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;
     for (int s = 0; s < SEG_COUNT; s++) plan->logits[s] = NONE;
     if (request->ranks > plan->slots)
         return fail(STATUS_USAGE,
@@ -116,8 +116,11 @@ static int build_training(struct builder *b, int (*forward)(struct builder *buil
 }
 
 /* Parameters that the update has sent on their way are needed by what comes first after it. */
-static int await_params(struct plan *plan) {
-    TRY(plan_await_params(plan, plan_micro_segment(plan, 0, 0)));
+static int await_params(struct plan *plan, const struct config *config) {
+    enum segment first = plan_micro_segment(plan, 0, 0);
+    TRY(plan_await_params(plan, first));
+    if (config->guard.audit_every && first != SEG_MICRO_FIRST) TRY(plan_await_params(plan, SEG_MICRO_FIRST));
+    TRY(plan_await_params(plan, SEG_GUARD));
     return wants(plan, SEG_EVAL) ? plan_await_params(plan, SEG_EVAL) : 0;
 }
 
@@ -134,7 +137,8 @@ static int build(struct builder *b, int (*forward)(struct builder *builder)) {
     plan_begin_segment(plan, SEG_START);
     TRY(plan_spread_params(plan, 0));
     TRY(plan_end_segment(plan, SEG_START));
-    if (plan->zero && b->config->dist.overlap) TRY(await_params(plan));
+    if (wants(plan, SEG_MICRO_FIRST)) TRY(plan_guard(plan, b->config));
+    if (plan->zero && b->config->dist.overlap) TRY(await_params(plan, b->config));
     TRY(plan_check(plan, "forward of all segments"));
     TRY(plan_check_races(plan));
     TRY(plan_memory(plan));

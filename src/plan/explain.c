@@ -102,6 +102,9 @@ static void append_attr(struct text *text, const struct plan *plan, const struct
     case OP_clamp_grad:
         append(text, "%s[%g, %g]", comma, a->low, a->high);
         break;
+    case OP_hash:
+        if (a->audit) append(text, "%sif audited", comma);
+        break;
     case OP_clip:
         append(text, "%smax_norm=%g", comma, a->max_norm);
         break;
@@ -184,6 +187,10 @@ static const char *segment_meaning(enum segment segment) {
         return "the loss of one batch, no gradient";
     case SEG_PREFILL:
         return "tokens of the prompt into the cache";
+    case SEG_GUARD:
+        return "hashes of what all ranks have: they must agree";
+    case SEG_SEAL:
+        return "hashes of what this rank alone has: after an update, and again before the next";
     case SEG_START:
         return "after parameters were written: what ops read of them";
     case SEG_DECODE:

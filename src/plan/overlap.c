@@ -101,6 +101,7 @@ static int sum_over_ranks(struct plan *plan, const struct config *config) {
 
 int plan_overlap(struct plan *plan, const struct config *config) {
     TRY(plan_reduce_begin(plan, config));
+    TRY(plan_audit_begin(plan, config));
     if (plan->request.ranks > 1) {
         TRY(sum_over_ranks(plan, config));
     } else {
@@ -123,19 +124,6 @@ static int reads(const struct plan *plan, const struct op *op, struct span bucke
     return 0;
 }
 
-/* Puts an op in front of op `at`, which is in a segment that is complete. */
-static int insert(struct plan *plan, int at, const struct op *op) {
-    TRY(plan_add_op(plan, op)); /* makes room */
-    memmove(plan->ops + at + 1, plan->ops + at, (size_t)(plan->n_ops - 1 - at) * sizeof *plan->ops);
-    plan->ops[at] = *op;
-    for (int s = 0; s < SEG_COUNT; s++) {
-        int behind = s != (int)op->segment && plan->segment_begin[s] >= at;
-        plan->segment_begin[s] += behind;
-        plan->segment_end[s] += behind || s == (int)op->segment;
-    }
-    return 0;
-}
-
 int plan_await_params(struct plan *plan, enum segment segment) {
     for (int b = 0; b < plan->n_buckets; b++) {
         int at = plan->segment_begin[segment], end = plan->segment_end[segment];
@@ -146,7 +134,7 @@ int plan_await_params(struct plan *plan, enum segment segment) {
         wait.in[0] = plan->flat_copy;
         wait.attr.line = plan_line_back(b);
         wait.aside = 1;
-        TRY(insert(plan, at, &wait));
+        TRY(plan_insert_op(plan, at, &wait));
     }
     return 0;
 }

@@ -47,6 +47,14 @@ int plan_reduce_fold(struct plan *plan, int last); /* of the whole space, on one
 /* overlap.c: before the first op of `segment` that reads parameters of a bucket, waits for those that are on their way. */
 int plan_await_params(struct plan *plan, enum segment segment);
 
+/* Puts an op in front of op `at` of a segment that is complete, op->segment. */
+int plan_insert_op(struct plan *plan, int at, const struct op *op);
+
+/* guard.c: with guard.every or guard.audit_every, the hashes; those of a leaf of bucket `b` are appended before anything is added to it. */
+int plan_guard(struct plan *plan, const struct config *config);
+int plan_audit_begin(struct plan *plan, const struct config *config);
+int plan_audit_bucket(struct plan *plan, int b);
+
 /* races.c: nothing touches what communication under way uses. */
 int plan_check_races(const struct plan *plan);
 

@@ -25,6 +25,8 @@ static const char *const segment_names[SEG_COUNT] = {
     [SEG_EVAL] = "eval",
     [SEG_PREFILL] = "prefill",
     [SEG_DECODE] = "decode",
+    [SEG_GUARD] = "guard",
+    [SEG_SEAL] = "seal",
     [SEG_START] = "start",
 };
 
@@ -102,6 +104,18 @@ struct op plan_new_op(enum op_kind kind) {
 int plan_add_op(struct plan *plan, const struct op *op) {
     TRY(grow((void **)&plan->ops, plan->n_ops, &plan->cap_ops, sizeof *plan->ops));
     plan->ops[plan->n_ops++] = *op;
+    return 0;
+}
+
+int plan_insert_op(struct plan *plan, int at, const struct op *op) {
+    TRY(plan_add_op(plan, op)); /* makes room */
+    memmove(plan->ops + at + 1, plan->ops + at, (size_t)(plan->n_ops - 1 - at) * sizeof *plan->ops);
+    plan->ops[at] = *op;
+    for (int s = 0; s < SEG_COUNT; s++) {
+        int behind = s != (int)op->segment && plan->segment_begin[s] >= at;
+        plan->segment_begin[s] += behind;
+        plan->segment_end[s] += behind || s == (int)op->segment;
+    }
     return 0;
 }
 

@@ -41,6 +41,8 @@ enum segment {
     SEG_EVAL,
     SEG_PREFILL,
     SEG_DECODE,
+    SEG_GUARD, /* hashes of what all ranks have */
+    SEG_SEAL,  /* hashes of what this rank alone has */
     SEG_START, /* once after the host has written parameters: their copy in the type that ops read */
     SEG_COUNT
 };
@@ -146,6 +148,11 @@ struct plan {
     int step;      /* the step block (base/kernel.h), as bytes */
     int flat_copy; /* what ops read of the parameters: flat_params itself, or a copy in another type */
     int flat_params, flat_grads, flat_m, flat_v, held_sums, slot_losses, eval_loss;
+    struct guarded {      /* what is hashed, in the order of the hashes in `guard`: */
+        int buf, replica; /* all ranks have it; else only this one */
+    } guarded[4];
+    int n_guarded, guard; /* guard: u8[8 * n_guarded] */
+    int audit;            /* u8[8 * buckets]: hashes of a leaf, where step.audit asks for them */
     int shard_grads; /* ZeRO 2: the sums of this rank's shard; else flat_grads holds them, each piece in its place */
 
     /* By the memory pass, in bytes. The arena is one allocation: persistent buffers first, then values. */

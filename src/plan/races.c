@@ -116,15 +116,25 @@ static int walk_segment(struct walk *w, enum segment segment) {
     return 0;
 }
 
+/* The audit: another rank's slot, before this one's. */
+static int walk_slot_again(struct walk *w) {
+    TRY(walk_segment(w, SEG_MICRO_FIRST));
+    return w->plan->micro_batches > 1 ? walk_segment(w, SEG_MICRO_NEXT) : 0;
+}
+
 static int walk_step(struct walk *w) {
     const struct plan *plan = w->plan;
+    if (plan->audit != NONE) TRY(walk_slot_again(w));
     int slots = plan_n_slots(plan), rounds = plan->zero == 2 ? plan->rounds : slots;
     for (int i = 0; i < rounds; i++) {
         for (int micro = 0; i < slots && micro < plan->micro_batches; micro++)
             TRY(walk_segment(w, plan_micro_segment(plan, i, micro)));
         if (plan_after_slot(plan, i) != SEG_COUNT) TRY(walk_segment(w, plan_after_slot(plan, i)));
     }
-    return walk_segment(w, SEG_UPDATE);
+    TRY(walk_segment(w, SEG_GUARD));
+    TRY(walk_segment(w, SEG_SEAL));
+    TRY(walk_segment(w, SEG_UPDATE));
+    return walk_segment(w, SEG_SEAL);
 }
 
 static int walk_all(struct walk *w) {

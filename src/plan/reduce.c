@@ -104,6 +104,7 @@ static int rows_of_staging(const struct plan *plan) {
 static int start_tree(struct plan *plan, int b) {
     struct span bucket = plan->buckets[b], piece = plan_piece(plan, b, plan->request.rank);
     enum dtype type = plan->bufs[plan->flat_grads].type;
+    TRY(plan_audit_bucket(plan, b));
     if (last_folds(plan)) TRY(add_fold(plan, bucket.begin, bucket.end, 1));
     struct op exchange = plan_new_op(OP_exchange);
     exchange.in[0] = plan->flat_grads;

@@ -118,9 +118,12 @@ static int add_slice(struct run *run, const char *kind, const struct param *para
     array->end = part.end - param->offset;
     int64_t at = part.begin < part.end ? index_in(run, flat, span, part.begin) : 0;
     for (int i = 0; i < run->store.count; i++)
-        if (!strcmp(run->store.entry[i].name, plan->bufs[flat].name))
-            array->data = (char *)run->store.entry[i].data + at * (int64_t)dtype_size(array->type);
-    return array->data ? 0 : fail(STATUS_FAILED, "backend %s has no checkpoint access", run->backend->name);
+        if (!strcmp(run->store.entry[i].name, plan->bufs[flat].name)) {
+            if (run->store.entry[i].bytes) /* a rank may own nothing */
+                array->data = (char *)run->store.entry[i].data + at * (int64_t)dtype_size(array->type);
+            return 0;
+        }
+    return fail(STATUS_FAILED, "backend %s has no checkpoint access", run->backend->name);
 }
 
 /* All slices that this rank has of it; one that is empty where it has none. */

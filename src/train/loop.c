@@ -42,7 +42,9 @@ static int one_step(struct trainer *t) {
     struct step_report report = {0};
     if (c->train.eval_every && t->step > 0 && t->step % c->train.eval_every == 0) TRY(evaluate(t, &report));
     TRY(check_stop(t));
-    TRY(trainer_step(t, &report));
+    int status = trainer_step(t, &report);
+    if (status && !t->comm->agreed && *fail_message()) return fail_within(status, "step %lld: ", (long long)t->step);
+    TRY(status);
     TRY(metrics_write(t, &report));
     progress_step(t, &report);
     TRY(count_step(t, &report));

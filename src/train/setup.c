@@ -103,7 +103,9 @@ static int open_run(struct trainer *t) {
     if (c->dist.progress == PROGRESS_THREAD) TRY(comm_thread_start(t->comm));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
-    return 0;
+    TRY(fault_open(&t->fault));
+    TRY(guard_open(t));
+    return audit_open(t);
 }
 
 static int open_prefetch(struct trainer *t) {
@@ -119,7 +121,7 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     t->config = &t->own;
     t->comm = comm;
     t->options = options;
-    t->saved_step = t->lock = -1;
+    t->saved_step = t->lock = t->audit.slot = -1;
     t->scale = loss_scale_start(&config->train);
     comm->timeout_s = config->dist.timeout_s;
     comm->stop_signal = &stop_signal;
@@ -141,6 +143,8 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
 
 void trainer_close(struct trainer *t) {
     if (t->metrics) fclose(t->metrics);
+    guard_close(t);
+    audit_close(t);
     run_close(&t->run);
     prefetch_close(&t->prefetch);
     sampler_close(&t->sampler);

@@ -16,6 +16,8 @@ static int gather(void *context, const void *mine, void *all, int64_t bytes) {
 
 int trainer_save(struct trainer *t) {
     if (t->saved_step == t->step || !t->run.store.count) return 0; /* backend null has no weights to save */
+    TRY(guard_compare(t));                                         /* what is saved is what ranks agree on */
+    TRY(guard_check_seal(t));
     if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
     char folder[1200], *yaml = NULL;
     size_t length;

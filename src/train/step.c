@@ -6,24 +6,42 @@
 #include "plan/tree.h"
 #include "train/trainer.h"
 
-/* The loss of a step is the mean over all of its targets: a micro-batch weighs as much as it has of them. */
-static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment segment) {
+/* The loss of a step is the mean over all of its targets: a micro-batch weighs as much as it has of them (`all`: of the step). */
+static int compute(struct trainer *t, const struct batch *batch, int64_t counted_in_step, int slot, int micro,
+                   enum segment segment) {
     struct run *run = &t->run;
+    double counted = (double)batch->counted, all = counted_in_step > 0 ? (double)counted_in_step : 1;
+    run->block.slot = (uint32_t)slot;
+    run->block.micro = (uint32_t)micro;
+    run->block.audit = slot == t->audit.slot && micro == run->plan->micro_batches - 1;
+    run->block.grad_scale = counted / all;
+    run->block.weight = counted * run->plan->slots * run->plan->micro_batches / all;
+    if (!counted_in_step) run->block.weight = NAN; /* nothing to learn from: the step is skipped on all ranks */
+    TRY(run_write_batch(run, batch, run->rows));
+    TRY(run_write_block(run));
+    TRY(run->backend->run(run->exec, segment));
+    return run->block.audit ? audit_keep(t) : 0;
+}
+
+static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment segment) {
     const struct prefetched *next;
     TRY(prefetch_next(&t->prefetch, &next));
     if (next->step != t->step || next->slot != slot || next->micro != micro)
         return fail(STATUS_FAILED, "the data reader is at step %lld, training at step %lld", (long long)next->step,
                     (long long)t->step);
-    double counted = (double)next->batch.counted, all = next->step_counted > 0 ? (double)next->step_counted : 1;
     t->targets = next->step_counted;
-    run->block.slot = (uint32_t)slot;
-    run->block.micro = (uint32_t)micro;
-    run->block.grad_scale = counted / all;
-    run->block.weight = counted * run->plan->slots * run->plan->micro_batches / all;
-    if (!next->step_counted) run->block.weight = NAN; /* nothing to learn from: the step is skipped on all ranks */
-    TRY(run_write_batch(run, &next->batch, run->rows));
-    TRY(run_write_block(run));
-    return run->backend->run(run->exec, segment);
+    return compute(t, &next->batch, next->step_counted, slot, micro, segment);
+}
+
+int trainer_compute_again(struct trainer *t, int slot) {
+    struct sampler *sampler = &t->audit.sampler;
+    int64_t counted;
+    TRY(sampler_counted(sampler, t->step, &counted));
+    for (int micro = 0; micro < t->run.plan->micro_batches; micro++) {
+        TRY(sampler_batch(sampler, t->step, slot, micro, &t->run.batch));
+        TRY(compute(t, &t->run.batch, counted, slot, micro, micro ? SEG_MICRO_NEXT : SEG_MICRO_FIRST));
+    }
+    return 0;
 }
 
 /* The i-th slot of this rank; with ZeRO 2 there may be one round more, in which it has none. */
@@ -43,8 +61,20 @@ static int run_slot(struct trainer *t, int i) {
 static int run_slots(struct trainer *t) {
     const struct plan *plan = t->run.plan;
     int rounds = plan->zero == 2 ? plan->rounds : plan_n_slots(plan);
+    TRY(fault_begin_step(t));
+    TRY(audit_begin(t));
     for (int i = 0; i < rounds; i++) TRY(run_slot(t, i));
-    return 0;
+    TRY(fault_end_slots(t));
+    return audit_compare(t);
+}
+
+/* Between the slots and the update nothing is on its way, and what the last update left must still be there. */
+static int update(struct trainer *t) {
+    int64_t every = t->config->guard.every;
+    TRY(guard_check_seal(t));
+    if (every && t->step % every == 0) TRY(guard_compare(t));
+    TRY(t->run.backend->run(t->run.exec, SEG_UPDATE));
+    return guard_seal(t);
 }
 
 /* Losses are added in the order of slots, so every rank finds the same bits. */
@@ -65,7 +95,7 @@ int trainer_step(struct trainer *t, struct step_report *report) {
     run->block.loss_scale = (double)t->scale.scale;
     t->comm->step = t->step;
     TRY(run_slots(t));
-    TRY(run->backend->run(run->exec, SEG_UPDATE));
+    TRY(update(t));
     TRY(run->backend->wait(run->exec, 0));
     TRY(run->backend->copy(run->exec, plan->step, 0, &run->block, sizeof run->block, COPY_TO_HOST));
     TRY(run->backend->copy(run->exec, plan->slot_losses, 0, t->slot_losses, plan->slots * (int64_t)sizeof(double),

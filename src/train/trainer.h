@@ -19,6 +19,38 @@ struct step_report {
     int skipped;
 };
 
+enum { GUARD_MOST = 4 };
+
+/* See guard.c, audit.c, fault.c. */
+struct guard {
+    uint64_t mine[GUARD_MOST], seal[GUARD_MOST], (*all)[GUARD_MOST], *tensor;
+    int sealed;
+    void *values;
+};
+
+struct audit {
+    struct sampler sampler;
+    int slot, owner, auditor; /* of the step at hand; slot -1: none */
+    int64_t bytes;            /* of what is compared: a hash for each bucket, and the loss */
+    char *mine, *all;
+};
+
+enum fault_kind {
+    FAULT_NONE,
+    FAULT_FLIP_PARAMS,
+    FAULT_FLIP_MOMENTS,
+    FAULT_FLIP_COMPUTE,
+    FAULT_KILL,
+    FAULT_STOP,
+    FAULT_FAIL
+};
+
+struct fault {
+    enum fault_kind kind;
+    int rank;
+    int64_t step;
+};
+
 struct trainer {
     const struct config *config; /* = &own */
     struct config own;
@@ -40,6 +72,9 @@ struct trainer {
     int64_t step, adam_step, skipped, skipped_in_a_row;
     struct loss_scale scale;
     int64_t saved_step; /* the last checkpoint's; -1: none */
+    struct guard guard;
+    struct audit audit;
+    struct fault fault;
     double peak_flops;  /* of all ranks together */
     double started;     /* monotonic seconds when the loop began, */
     int64_t start_step; /* and its first step */
@@ -63,6 +98,27 @@ int trainer_begin(
 
 /* step.c: one optimizer step over all slots of this rank. */
 int trainer_step(struct trainer *trainer, struct step_report *report);
+/* For the audit: a slot of another rank, into this one's gradients, which its own slots then overwrite. */
+int trainer_compute_again(struct trainer *trainer, int slot);
+
+/* guard.c; all but open and close are collective. compare: of what all ranks have; seal and check_seal: of what this rank alone has. */
+int guard_open(struct trainer *trainer);
+void guard_close(struct trainer *trainer);
+int guard_compare(struct trainer *trainer);
+int guard_seal(struct trainer *trainer);
+int guard_check_seal(struct trainer *trainer);
+
+/* audit.c: begin is before a step's slots, keep after the slot that is audited (by its owner, and by the auditor), compare after all. */
+int audit_open(struct trainer *trainer);
+void audit_close(struct trainer *trainer);
+int audit_begin(struct trainer *trainer);
+int audit_keep(struct trainer *trainer);
+int audit_compare(struct trainer *trainer);
+
+/* fault.c */
+int fault_open(struct fault *fault);
+int fault_begin_step(struct trainer *trainer);
+int fault_end_slots(struct trainer *trainer);
 
 /* metrics.c */
 int metrics_open(struct trainer *trainer);

@@ -39,3 +39,12 @@ static int64_t adamw_bytes(const struct plan *plan, const struct op *op) {
 }
 
 const struct op_rule rule_adamw = {.shape = adamw_shape, .flops = adamw_flops, .bytes = adamw_bytes};
+
+static int hash_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
+    if (!in[0] || buf_bytes(in[0]) % 8 || op->attr.word_bytes != (int64_t)dtype_size(in[0]->type))
+        return fail(STATUS_USAGE, "needs whole words of 8 bytes");
+    set_shape(out[0], DTYPE_U8, 8, 0);
+    return 0;
+}
+
+const struct op_rule rule_hash = {.shape = hash_shape};
