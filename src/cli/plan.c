@@ -31,18 +31,29 @@ static const struct option own_options[] = {
     {"help", no_argument, NULL, OPT_HELP},         {NULL, 0, NULL, 0},
 };
 
+/* The same plan with each ZeRO stage that its config allows. */
+static int build_stages(const struct config *config, const struct plan_request *request, struct plan *stages[ZERO_STAGES]) {
+    for (int z = 0; z < ZERO_STAGES; z++) {
+        struct config other = *config;
+        other.dist.zero = z;
+        if (config_check(&other)) continue;
+        TRY(plan_build(&other, request, model_forward, &stages[z]));
+    }
+    return 0;
+}
+
 static int print(const struct config *config, const struct plan_request *request, int explain, int json) {
-    struct plan *plan;
+    struct plan *plan, *stages[ZERO_STAGES] = {NULL};
+    int compare = request->ranks > 1 && request->segments & 1u << SEG_MICRO_FIRST;
     TRY(plan_build(config, request, model_forward, &plan));
-    int status = 0;
-    if (json)
-        status = plan_json(plan, config, stdout);
-    else
-        plan_summary(plan, config, stdout);
-    if (explain && !json) {
+    int status = compare ? build_stages(config, request, stages) : 0;
+    if (!status && json) status = plan_json(plan, config, compare ? stages : NULL, stdout);
+    if (!status && !json) plan_summary(plan, config, compare ? stages : NULL, stdout);
+    if (!status && explain && !json) {
         putchar('\n');
         plan_explain(plan, stdout);
     }
+    for (int z = 0; z < ZERO_STAGES; z++) plan_free(stages[z]);
     plan_free(plan);
     return status;
 }

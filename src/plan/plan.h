@@ -193,8 +193,10 @@ int plan_memory(struct plan *plan);                              /* memory.c: pl
 
 /* Prints the plan as a hand-written forward and backward would read. */
 void plan_explain(const struct plan *plan, FILE *out);
-void plan_summary(const struct plan *plan, const struct config *config, FILE *out); /* memory, FLOPs, wire bytes */
-int plan_json(const struct plan *plan, const struct config *config, FILE *out);
+/* Memory, FLOPs, bytes on the wire. `stages`: the same plan with each ZeRO stage, for comparison; NULL, or NULL where a stage cannot be. */
+enum { ZERO_STAGES = 3 };
+void plan_summary(const struct plan *plan, const struct config *config, struct plan *const *stages, FILE *out);
+int plan_json(const struct plan *plan, const struct config *config, struct plan *const *stages, FILE *out);
 
 /* Numbers of a plan. FLOPs: a multiply-add counts two. */
 int64_t plan_op_flops(const struct plan *plan, const struct op *op);
@@ -204,6 +206,7 @@ int64_t plan_flops(const struct plan *plan, enum segment segment);
 int64_t plan_step_flops(const struct plan *plan);                 /* of this rank's share of a step */
 int64_t plan_wire_bytes(const struct plan *plan);                 /* sent by this rank in one step */
 int64_t plan_wire_of(const struct plan *plan, enum op_kind kind); /* of these, by ops of one kind */
+int64_t plan_kind_bytes(const struct plan *plan, enum buf_kind kind); /* of root buffers */
 int64_t plan_store_bytes(const struct plan *plan);                /* parameters and state */
 int64_t plan_total_bytes(const struct plan *plan);                /* these and the arena: all but scratch */
 
