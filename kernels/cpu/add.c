@@ -28,6 +28,8 @@ void K(cast)(const struct kernel_args *a) {
     }
 }
 
+void K(clear)(const struct kernel_args *a) { memset(a->out[0].data, 0, (size_t)elements(&a->out[0]) * sizeof(real)); }
+
 void K(widen)(const struct kernel_args *a) {
     const value *x = a->in[0].data;
     real *y = a->out[0].data;

@@ -29,15 +29,16 @@ void K(fold)(const struct kernel_args *a) {
  * lies, or to the level's own room once it is a sum. Rows are kept at the end of a program only, when none is read any more. */
 static void run_program(const struct kernel_args *a, const int *code, const int *end, int64_t offset, int64_t count) {
     const struct view *held_view = a->in[2].data ? &a->in[2] : &a->out[1];
-    const real *staging = a->in[0].data, *own = (const real *)a->in[1].data + offset;
-    int64_t piece = elements(&a->in[1]), columns = held_view->dim[1];
+    const real *staging = (const real *)a->in[0].data + a->attr->column + offset,
+               *own = (const real *)a->in[1].data + offset;
+    int64_t message = a->in[0].dim[1], columns = held_view->dim[1]; /* where there is one message, it is number 0 */
     real *sum = (real *)a->out[0].data + offset, *held = (real *)held_view->data + a->attr->begin + offset;
     real room[TREE_DEPTH][TREE_BLOCK];
     const real *stack[TREE_DEPTH];
     int depth = 0;
     for (; code < end; code++) {
         if (*code >= 0) {
-            stack[depth++] = staging + *code * piece + offset;
+            stack[depth++] = staging + *code * message;
         } else if (*code == TREE_OWN) {
             stack[depth++] = own;
         } else if (*code <= TREE_KEEP) {

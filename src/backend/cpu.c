@@ -190,6 +190,11 @@ static void poison_dead(struct exec *exec, const struct op *op) {
         if (op->out[0] != NONE && plan->bufs[op->out[0]].takes == id) continue;
         memset(exec->data[id], 0xff, (size_t)buf_bytes(&plan->bufs[id]));
     }
+    int micro = op->segment == SEG_MICRO_FIRST || op->segment == SEG_MICRO_NEXT || op->segment == SEG_MICRO_LAST;
+    for (int u = 0; micro && u < plan->n_units; u++) {
+        const struct buf *unit = &plan->bufs[plan->units[u].buf];
+        if (unit->last == op->at) memset(exec->data[plan->units[u].buf], 0xff, (size_t)buf_bytes(unit));
+    }
 }
 
 /* Messages move on only while the transport is called. */

@@ -43,7 +43,7 @@ static int null_copy(struct exec *exec, int buf, int64_t offset, void *host, int
                      enum copy_direction direction) {
     int64_t inside;
     const struct buf *root = &exec->plan->bufs[buf_root(exec->plan, buf, &inside)];
-    if (root->kind == BUF_PARAM || root->kind == BUF_STATE || root->kind == BUF_ACT) {
+    if (root->kind == BUF_PARAM || root->kind == BUF_STATE || root->kind == BUF_ACT || root->kind == BUF_LEAF) {
         if (direction == COPY_TO_HOST) memset(host, 0, (size_t)bytes);
         return 0;
     }

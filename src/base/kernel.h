@@ -50,6 +50,7 @@ struct op_attr {
     double max_norm;            /* gradient clipping; 0 is off */
     const int *program;         /* tree_finish: a sum for each round, in reverse Polish notation; see plan/tree.h */
     int rounds;                 /* how many there are; more than one: step.round tells which */
+    int64_t column;             /* tree_finish: of staging, where the piece begins */
     int last;                   /* fold: of the rank's last leaf */
     int64_t word_bytes;         /* hash: bytes of an element */
     int audit;                  /* hash: only where step.audit asks for it */

@@ -55,19 +55,35 @@ int grad_emit(struct grad_context *context, struct op *op, int value, int prev) 
     return grad_pass(context, value, op->out[0]);
 }
 
+/* What pads a parameter's gradient is sent and added with it, and must be 0; memory that other values have had is not. */
+static int clear_padding(struct plan *plan, int grad) {
+    struct buf last = plan->bufs[grad];
+    int64_t elems = buf_elems(&last), size = (int64_t)dtype_size(last.type);
+    if (elems % PARAM_ALIGN == 0) return 0;
+    struct op clear = plan_new_op(OP_clear);
+    snprintf(last.name, sizeof last.name, "%.40s.end", plan->bufs[grad].name);
+    last.rank = 1;
+    last.dim[0] = PARAM_ALIGN;
+    last.offset += elems / PARAM_ALIGN * PARAM_ALIGN * size;
+    TRY(plan_add_buf(plan, &last, &clear.out[0]));
+    return plan_add_op(plan, &clear);
+}
+
 int grad_param(struct grad_context *context, struct op *op, int i, int param) {
     if (param == NONE) return 0;
     struct plan *plan = context->plan;
     if (plan->bufs[param].grad == NONE) {
         struct buf buf = plan->bufs[param];
         snprintf(buf.name, sizeof buf.name, "d.%.*s", NAME_SIZE - 3, plan->bufs[param].name);
-        buf.kind = BUF_GRAD;
-        buf.type = plan->bufs[plan->flat_grads].type;
-        buf.offset = buf.offset / (int64_t)dtype_size(plan->bufs[param].type) * (int64_t)dtype_size(buf.type);
-        buf.alias = plan->flat_grads;
+        buf.type = plan->bufs[plan->flat_params].type;
+        int64_t begin = buf.offset / (int64_t)dtype_size(plan->bufs[param].type), at;
+        plan_grads_at(plan, begin, begin + buf_elems(&buf), &buf.alias, &at);
+        buf.kind = plan->bufs[buf.alias].kind;
+        buf.offset = at * (int64_t)dtype_size(buf.type);
         int grad;
         TRY(plan_add_buf(plan, &buf, &grad));
         plan->bufs[param].grad = grad;
+        if (buf.kind == BUF_LEAF) TRY(clear_padding(plan, grad));
     }
     op->out[i] = plan->bufs[param].grad;
     if (context->written[param]) op->add |= 1u << i;

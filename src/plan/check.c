@@ -79,20 +79,27 @@ static int overlap_allowed(const struct plan *plan, int a, int b) {
     return a == b;
 }
 
+/* Something with a lifetime; *id becomes what has the memory. */
+static int is_value(const struct plan *plan, int *id) {
+    if (*id == NONE || (plan->bufs[*id].kind != BUF_ACT && plan->bufs[*id].kind != BUF_LEAF)) return 0;
+    *id = buf_root(plan, *id, NULL);
+    return 1;
+}
+
 /* Two values of one segment that are live at the same time must not share a byte, unless one takes over the other. */
 static int check_overlap(const struct checker *c, enum segment s) {
     const struct plan *plan = c->plan;
     for (int i = plan->segment_begin[s]; i < plan->segment_end[s]; i++)
         for (int o = 0; o < MAX_OUT; o++) {
             int id = plan->ops[i].out[o];
-            if (id == NONE || plan->bufs[id].kind != BUF_ACT) continue;
+            if (!is_value(plan, &id)) continue;
             const struct buf *x = &plan->bufs[id];
             if (x->offset < plan->persistent_bytes || x->offset + buf_bytes(x) > plan->arena_bytes)
                 return broken(c, i, "value outside the arena:", id);
             for (int j = plan->segment_begin[s]; j <= i; j++)
                 for (int p = 0; p < MAX_OUT; p++) {
                     int other = plan->ops[j].out[p];
-                    if (other == NONE || other == id || plan->bufs[other].kind != BUF_ACT) continue;
+                    if (!is_value(plan, &other) || other == id) continue;
                     const struct buf *y = &plan->bufs[other];
                     int together = x->first <= y->last && y->first <= x->last;
                     int share = x->offset < y->offset + buf_bytes(y) && y->offset < x->offset + buf_bytes(x);

@@ -152,7 +152,10 @@ static void explain_op(const struct plan *plan, const struct op *op, FILE *out) 
     if (op->out[0] != NONE) {
         const struct buf *buf = &plan->bufs[op->out[0]];
         append_shape(&where, buf);
-        if (buf->kind == BUF_ACT) append(&where, " @%lld", (long long)buf->offset);
+        int64_t inside;
+        const struct buf *root = &plan->bufs[buf_root(plan, op->out[0], &inside)];
+        if (buf->kind == BUF_ACT || buf->kind == BUF_LEAF)
+            append(&where, " @%lld", (long long)(root->offset + (root == buf ? 0 : inside)));
         if (buf->takes != NONE) append(&where, " in place of %s", plan->bufs[buf->takes].name);
     }
     fprintf(out, "  %-*s  %s\n", where.s[0] ? 76 : 0, call.s, where.s);

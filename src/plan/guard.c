@@ -55,35 +55,48 @@ static int hash_all(struct plan *plan, enum segment segment, int replicas) {
     return plan_end_segment(plan, segment);
 }
 
-/* The bucket of a leaf in flat_grads; on one rank there is nobody to compare with, and no bucket. */
-static int make_audit(struct plan *plan, int b, struct op *op) {
-    int leaf;
-    TRY(plan_view(plan, plan->flat_grads, plan->buckets[b].begin, plan->buckets[b].end - plan->buckets[b].begin,
-                  &leaf));
-    return make_hash(plan, plan->audit, b, leaf, 1, op);
-}
-
 int plan_audit_begin(struct plan *plan, const struct config *config) {
     if (!config->guard.audit_every || plan->request.ranks == 1) return 0;
     return add_results(plan, "audit", plan->n_buckets, &plan->audit);
 }
 
-int plan_audit_bucket(struct plan *plan, int b) {
-    struct op op;
-    if (plan->audit == NONE) return 0;
-    TRY(make_audit(plan, b, &op));
-    return plan_add_op(plan, &op);
+/* The hash of a part of bucket `b`; with `add`, to that of parts before. Returns where the part ends. */
+static int make_audit(struct plan *plan, int b, int64_t begin, int64_t *end, struct op *op) {
+    struct span bucket = plan->buckets[b];
+    int grads, part;
+    int64_t at;
+    *end = plan_grads_at(plan, begin, bucket.end, &grads, &at);
+    TRY(plan_view(plan, grads, at, *end - begin, &part));
+    TRY(make_hash(plan, plan->audit, b, part, 1, op));
+    op->attr.begin = begin;
+    op->add = begin > bucket.begin;
+    return 0;
 }
 
-/* Also at the end of what computes a leaf that is not the last: the rank that computes a slot again runs that. */
+int plan_audit_bucket(struct plan *plan, int b) {
+    if (plan->audit == NONE) return 0;
+    for (int64_t begin = plan->buckets[b].begin, end; begin < plan->buckets[b].end; begin = end) {
+        struct op op;
+        TRY(make_audit(plan, b, begin, &end, &op));
+        TRY(plan_add_op(plan, &op));
+    }
+    return 0;
+}
+
+/* Also in what computes a leaf that is not the last, as soon as its gradients are there: the rank that computes a slot again runs that. */
 static int audit_others(struct plan *plan) {
     enum segment segment = plan->micro_batches > 1 ? SEG_MICRO_NEXT : SEG_MICRO_FIRST;
     for (int b = 0; plan->audit != NONE && b < plan->n_buckets; b++) {
-        struct op op;
-        TRY(make_audit(plan, b, &op));
-        op.segment = segment;
-        op.aside = 1;
-        TRY(plan_insert_op(plan, plan->segment_end[segment], &op));
+        int first = plan->segment_begin[segment];
+        int at =
+            first + 1 + plan_ready_after(plan, plan->ops + first, plan->segment_end[segment] - first, plan->buckets[b]);
+        for (int64_t begin = plan->buckets[b].begin, end; begin < plan->buckets[b].end; begin = end) {
+            struct op op;
+            TRY(make_audit(plan, b, begin, &end, &op));
+            op.segment = segment;
+            op.aside = 1;
+            TRY(plan_insert_op(plan, at++, &op));
+        }
     }
     return 0;
 }

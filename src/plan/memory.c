@@ -29,6 +29,16 @@ static void find_places(struct plan *plan) {
     }
 }
 
+/* A leaf's gradients leave from the units that the bucket of the op lies in, and stay there until the wait. */
+static void touch_units(struct plan *plan, const struct op *op) {
+    int sends = (op->kind == OP_exchange || op->kind == OP_wait) && op->segment != SEG_FOLD;
+    for (int u = 0; sends && u < plan->n_units; u++) {
+        struct unit *unit = &plan->units[u];
+        if (unit->span.end <= op->attr.begin || op->attr.end <= unit->span.begin) continue;
+        if (op->at > plan->bufs[unit->buf].last) plan->bufs[unit->buf].last = op->at;
+    }
+}
+
 /* first and last: places of the ops between which a value is live. */
 static void find_lifetimes(struct plan *plan) {
     for (int s = 0; s < SEG_COUNT; s++)
@@ -42,6 +52,7 @@ static void find_lifetimes(struct plan *plan) {
                 if (buf->first == NONE || at < buf->first) buf->first = at;
                 if (at > buf->last) buf->last = at;
             }
+            touch_units(plan, op);
         }
 }
 
@@ -78,7 +89,8 @@ static void find_groups(const struct plan *plan, int *home, int group[SEG_COUNT]
         for (int i = plan->segment_begin[s]; i < plan->segment_end[s]; i++)
             for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
                 int id = k < MAX_OUT ? plan->ops[i].out[k] : plan->ops[i].in[k - MAX_OUT];
-                if (id == NONE || plan->bufs[id].kind != BUF_ACT) continue;
+                if (id == NONE || (plan->bufs[id].kind != BUF_ACT && plan->bufs[id].kind != BUF_LEAF)) continue;
+                id = buf_root(plan, id, NULL);
                 if (home[id] == NONE) home[id] = group[s];
                 int from = group[s], to = group[home[id]];
                 for (int g = 0; g < SEG_COUNT; g++)
@@ -121,7 +133,8 @@ static int place_values(struct plan *plan, struct block *blocks, int *owner) {
     find_groups(plan, home, group);
     for (int b = 0; b < plan->n_bufs; b++) {
         struct buf *buf = &plan->bufs[b];
-        if (buf->kind != BUF_ACT || buf->first == NONE || buf->takes != NONE) continue;
+        if ((buf->kind != BUF_ACT && buf->kind != BUF_LEAF) || buf->alias != NONE) continue;
+        if (buf->first == NONE || buf->takes != NONE) continue;
         owner[b] = count;
         blocks[count] = (struct block){b, group[home[b]], buf->first, buf->last, align_up(buf_bytes(buf)), 0};
         count++;

@@ -15,13 +15,12 @@
 enum { LAG = 2 };
 
 /* The last of the ops whose result is a gradient in the bucket; -1: none. */
-static int ready_after(const struct plan *plan, const struct op *ops, int count, struct span bucket) {
-    int64_t size = (int64_t)dtype_size(plan->bufs[plan->flat_grads].type);
+int plan_ready_after(const struct plan *plan, const struct op *ops, int count, struct span bucket) {
     for (int i = count - 1; i >= 0; i--)
         for (int o = 0; o < op_info[ops[i].kind].outs; o++) {
-            int64_t offset;
-            if (ops[i].out[o] == NONE || buf_root(plan, ops[i].out[o], &offset) != plan->flat_grads) continue;
-            int64_t begin = offset / size, end = begin + buf_elems(&plan->bufs[ops[i].out[o]]);
+            int64_t begin;
+            if (!plan_is_grads(plan, ops[i].out[o], &begin)) continue;
+            int64_t end = begin + buf_elems(&plan->bufs[ops[i].out[o]]);
             if (begin < bucket.end && bucket.begin < end) return i;
         }
     return -1;
@@ -31,20 +30,20 @@ static int ready_after(const struct plan *plan, const struct op *ops, int count,
 struct flight {
     const struct config *config;
     int *bucket;
-    int started, finished;
+    int started, finished, idle;
 };
 
 static int finish_until(struct plan *plan, struct flight *flight, int left) {
     for (; flight->started - flight->finished > left; flight->finished++) {
         int b = flight->bucket[flight->finished];
-        TRY(plan_reduce_finish(plan, flight->config, b));
+        TRY(plan_reduce_finish(plan, flight->config, b, flight->idle));
         if (!flight->config->dist.overlap) TRY(plan_reduce_wait(plan, flight->config, b));
     }
     return 0;
 }
 
 static int start(struct plan *plan, struct flight *flight, int b) {
-    TRY(plan_reduce_start(plan, flight->config, b));
+    TRY(plan_reduce_start(plan, flight->config, b, flight->idle));
     flight->bucket[flight->started++] = b;
     return finish_until(plan, flight, flight->config->dist.overlap ? LAG : 0);
 }
@@ -69,10 +68,10 @@ static int overlap_last(struct plan *plan, const struct config *config, int *ord
     int *ready = malloc((size_t)plan->n_buckets * sizeof *ready);
     int status = ops && ready ? 0 : fail(STATUS_FAILED, "plan: out of memory");
     if (!status) {
-        struct flight flight = {config, order, 0, 0};
+        struct flight flight = {config, order, 0, 0, 0};
         memcpy(ops, plan->ops + first, (size_t)count * sizeof *ops);
         for (int b = 0; b < plan->n_buckets; b++)
-            ready[b] = config->dist.overlap ? ready_after(plan, ops, count, plan->buckets[b]) : count;
+            ready[b] = config->dist.overlap ? plan_ready_after(plan, ops, count, plan->buckets[b]) : count;
         plan->n_ops = first;
         status = interleave(plan, ops, count, ready, &flight);
     }
@@ -83,7 +82,7 @@ static int overlap_last(struct plan *plan, const struct config *config, int *ord
 
 /* A round for which this rank has no slot: it owns its shard as in the others. */
 static int add_idle_round(struct plan *plan, const struct config *config, int *order) {
-    struct flight flight = {config, order, 0, 0};
+    struct flight flight = {config, order, 0, 0, 1};
     for (int i = 0; i < plan->n_buckets; i++) TRY(start(plan, &flight, order[i]));
     return finish_until(plan, &flight, 0);
 }

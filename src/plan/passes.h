@@ -39,10 +39,14 @@ static inline int plan_line_back(int b) { return 2 + 2 * b; }
 /* reduce.c: the sum over slots and ranks in parts, appended to the newest segment. begin: what does not depend on buckets; start: what this
  * rank has of bucket `b` leaves for its owners; finish: the owner's sum is made and, where all need it, on its way back; wait: it is there. */
 int plan_reduce_begin(struct plan *plan, const struct config *config);
-int plan_reduce_start(struct plan *plan, const struct config *config, int b);
-int plan_reduce_finish(struct plan *plan, const struct config *config, int b);
+int plan_reduce_start(struct plan *plan, const struct config *config, int b,
+                      int idle); /* idle: in a round without a slot */
+int plan_reduce_finish(struct plan *plan, const struct config *config, int b, int idle);
 int plan_reduce_wait(struct plan *plan, const struct config *config, int b);
 int plan_reduce_fold(struct plan *plan, int last); /* of the whole space, on one rank */
+
+/* overlap.c: the last of `count` ops whose result is a gradient in the bucket; -1: none. */
+int plan_ready_after(const struct plan *plan, const struct op *ops, int count, struct span bucket);
 
 /* overlap.c: before the first op of `segment` that reads parameters of a bucket, waits for those that are on their way. */
 int plan_await_params(struct plan *plan, enum segment segment);

@@ -137,6 +137,7 @@ void plan_free(struct plan *plan) {
     if (!plan) return;
     free(plan->program);
     free(plan->buckets);
+    free(plan->units);
     free(plan->shard_at);
     free(plan->order);
     free(plan->norms_at);

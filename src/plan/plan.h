@@ -52,6 +52,7 @@ enum buf_kind {
     BUF_COPY,   /* the parameters in the type that ops read, where it is another; lives as long as the plan */
     BUF_STATE,  /* in the store: optimizer moments (checkpointed), key/value cache */
     BUF_GRAD,   /* lives as long as the plan; added to by several segments */
+    BUF_LEAF,   /* gradients of one leaf: a value, but several ops may write it */
     BUF_INPUT,  /* written by the host: tokens, targets */
     BUF_RESULT, /* read by the host: losses; lives as long as the plan */
     BUF_ACT,    /* a value inside one segment, placed in the arena by the memory pass */
@@ -153,6 +154,13 @@ struct plan {
     } guarded[4];
     int n_guarded, guard; /* guard: u8[8 * n_guarded] */
     int audit;            /* u8[8 * buckets]: hashes of a leaf, where step.audit asks for them */
+    /* ZeRO 2, where a leaf is one micro-batch: its gradients leave before the next, and each unit of them (whole parameters) has memory
+     * only while it is needed. flat_grads is NONE then. */
+    struct unit {
+        struct span span;
+        int buf;
+    } * units;
+    int n_units;
     int shard_grads; /* ZeRO 2: the sums of this rank's shard; else flat_grads holds them, each piece in its place */
 
     /* By the memory pass, in bytes. The arena is one allocation: persistent buffers first, then values. */
@@ -203,12 +211,12 @@ int64_t plan_op_flops(const struct plan *plan, const struct op *op);
 int64_t plan_op_bytes(const struct plan *plan,
                       const struct op *op); /* read and written, as if no cache kept anything */
 int64_t plan_flops(const struct plan *plan, enum segment segment);
-int64_t plan_step_flops(const struct plan *plan);                 /* of this rank's share of a step */
-int64_t plan_wire_bytes(const struct plan *plan);                 /* sent by this rank in one step */
-int64_t plan_wire_of(const struct plan *plan, enum op_kind kind); /* of these, by ops of one kind */
+int64_t plan_step_flops(const struct plan *plan);                     /* of this rank's share of a step */
+int64_t plan_wire_bytes(const struct plan *plan);                     /* sent by this rank in one step */
+int64_t plan_wire_of(const struct plan *plan, enum op_kind kind);     /* of these, by ops of one kind */
 int64_t plan_kind_bytes(const struct plan *plan, enum buf_kind kind); /* of root buffers */
-int64_t plan_store_bytes(const struct plan *plan);                /* parameters and state */
-int64_t plan_total_bytes(const struct plan *plan);                /* these and the arena: all but scratch */
+int64_t plan_store_bytes(const struct plan *plan);                    /* parameters and state */
+int64_t plan_total_bytes(const struct plan *plan);                    /* these and the arena: all but scratch */
 
 /* Access. */
 int64_t buf_elems(const struct buf *buf);
@@ -226,6 +234,12 @@ enum segment plan_after_slot(const struct plan *plan, int i);
 
 /* The piece of bucket `b` that `rank` owns; may be empty. */
 struct span plan_piece(const struct plan *plan, int b, int rank);
+
+/* Where the gradients of the range [begin, end) of the flat space lie: they begin at element *at of *buf. Returns where the part ends
+ * that lies there in one piece; the caller goes on from there. */
+int64_t plan_grads_at(const struct plan *plan, int64_t begin, int64_t end, int *buf, int64_t *at);
+/* 1 if the buffer is gradients of a leaf, which begin at element *begin of the flat space. */
+int plan_is_grads(const struct plan *plan, int buf, int64_t *begin);
 
 /* What an op of LANE_COMM that moves bytes sends and receives: `bytes` at `offset` of buffer `buf`. `round` as in the step block. Calls
  * `each` for all, in an order that agrees between ranks. */

@@ -12,7 +12,10 @@ struct access {
     int64_t begin, end;
 };
 
-enum { MOST_ACCESSES = 2 * (MAX_IN + MAX_OUT) };
+enum {
+    MOST_ACCESSES = 2 * (MAX_IN + MAX_OUT),
+    LEAF = -2 /* gradients of a leaf, wherever they lie: elements of the flat space */
+};
 
 struct accesses {
     struct access list[MOST_ACCESSES];
@@ -25,9 +28,12 @@ static void add(struct accesses *a, int root, int64_t begin, int64_t end, int wr
 
 static void add_operand(const struct plan *plan, struct accesses *a, int buf, int writes) {
     if (buf == NONE) return;
-    int64_t offset;
+    int64_t offset, begin;
     int root = buf_root(plan, buf, &offset);
-    int64_t begin = offset / (int64_t)dtype_size(plan->bufs[buf].type);
+    if (plan_is_grads(plan, buf, &begin))
+        root = LEAF;
+    else
+        begin = offset / (int64_t)dtype_size(plan->bufs[buf].type);
     add(a, root, begin, begin + buf_elems(&plan->bufs[buf]), writes);
 }
 
@@ -47,12 +53,12 @@ static void find_accesses(const struct plan *plan, const struct op *op, struct a
     case OP_wait:
         return;
     case OP_exchange:
-        add_others(plan, a, op->in[0], op, 0);
+        add_others(plan, a, LEAF, op, 0);
         add_others(plan, a, op->in[1], op, 0);
         add_operand(plan, a, op->out[0], 1);
         return;
     case OP_all_gather:
-        add_others(plan, a, op->out[0], op, 1);
+        add_others(plan, a, op->out[0] == plan->flat_grads ? LEAF : op->out[0], op, 1);
         return;
     case OP_fold:
         add_operand(plan, a, op->out[0], 1);

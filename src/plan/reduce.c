@@ -24,7 +24,7 @@ static int add_held(struct plan *plan, int rows, int64_t columns) {
     plan->held = rows;
     if (!rows) return 0;
     struct buf sums = {.kind = BUF_GRAD, .name = "held", .rank = 2, .alias = NONE, .dim = {rows, columns}};
-    sums.type = plan->bufs[plan->flat_grads].type;
+    sums.type = plan->bufs[plan->flat_params].type;
     return plan_add_buf(plan, &sums, &plan->held_sums);
 }
 
@@ -68,6 +68,8 @@ int plan_reduce_begin(struct plan *plan, const struct config *config) {
 static int add_wait(struct plan *plan, const struct op *started) {
     struct op wait = plan_new_op(OP_wait);
     wait.attr.line = started->attr.line;
+    wait.attr.begin = started->attr.begin;
+    wait.attr.end = started->attr.end;
     wait.in[0] = started->out[0];
     wait.in[1] = started->in[0];
     wait.in[2] = started->in[1];
@@ -101,10 +103,10 @@ static int rows_of_staging(const struct plan *plan) {
                            : tree_messages(plan->slots, plan->request.ranks, plan->request.rank);
 }
 
-static int start_tree(struct plan *plan, int b) {
+static int start_tree(struct plan *plan, int b, int idle) {
     struct span bucket = plan->buckets[b], piece = plan_piece(plan, b, plan->request.rank);
-    enum dtype type = plan->bufs[plan->flat_grads].type;
-    TRY(plan_audit_bucket(plan, b));
+    enum dtype type = plan->bufs[plan->flat_params].type;
+    if (!idle) TRY(plan_audit_bucket(plan, b));
     if (last_folds(plan)) TRY(add_fold(plan, bucket.begin, bucket.end, 1));
     struct op exchange = plan_new_op(OP_exchange);
     exchange.in[0] = plan->flat_grads;
@@ -117,14 +119,17 @@ static int start_tree(struct plan *plan, int b) {
     return plan_add_op(plan, &exchange);
 }
 
-static int finish_tree(struct plan *plan, int b, int staging) {
+/* Of a part of the piece, whose gradients lie at element `at` of buffer `grads`; NONE: this rank has none in this round. */
+static int finish_part(struct plan *plan, int b, int staging, struct span part, int grads, int64_t at) {
     struct span piece = plan_piece(plan, b, plan->request.rank);
-    int64_t elems = piece.end - piece.begin, column = plan->zero == 2 ? plan->shard_at[b] : piece.begin;
-    if (!elems) return 0;
+    int64_t elems = part.end - part.begin, inside = part.begin - piece.begin;
+    int64_t column = plan->zero == 2 ? plan->shard_at[b] + inside : part.begin;
     struct op finish = plan_new_op(OP_tree_finish);
     finish.in[0] = staging;
-    TRY(plan_view(plan, plan->flat_grads, piece.begin, elems, &finish.in[1]));
     TRY(plan_view(plan, plan->shard_grads, column, elems, &finish.out[0]));
+    finish.in[1] = finish.out[0];
+    if (grads != NONE) TRY(plan_view(plan, grads, at, elems, &finish.in[1]));
+    finish.attr.column = inside;
     if (plan->zero == 2)
         finish.out[1] = plan->held_sums;
     else
@@ -133,6 +138,18 @@ static int finish_tree(struct plan *plan, int b, int staging) {
     finish.attr.program = plan->program;
     finish.attr.rounds = plan->rounds;
     return plan_add_op(plan, &finish);
+}
+
+static int finish_tree(struct plan *plan, int b, int staging, int idle) {
+    struct span piece = plan_piece(plan, b, plan->request.rank);
+    if (idle && piece.begin < piece.end) return finish_part(plan, b, staging, piece, NONE, 0);
+    for (int64_t begin = piece.begin, end; begin < piece.end; begin = end) {
+        int buf;
+        int64_t at;
+        end = plan_grads_at(plan, begin, piece.end, &buf, &at);
+        TRY(finish_part(plan, b, staging, (struct span){begin, end}, buf, at));
+    }
+    return 0;
 }
 
 /* The library's sum, of gradients or of their copy in the type of the wire. With ZeRO 0 all ranks get it and it stays in place;
@@ -168,15 +185,15 @@ static int finish_vendor(struct plan *plan, int b, const struct op *sum) {
     return plan_add_op(plan, &cast);
 }
 
-int plan_reduce_start(struct plan *plan, const struct config *config, int b) {
-    return vendor(config) ? start_vendor(plan, config, b) : start_tree(plan, b);
+int plan_reduce_start(struct plan *plan, const struct config *config, int b, int idle) {
+    return vendor(config) ? start_vendor(plan, config, b) : start_tree(plan, b, idle);
 }
 
-int plan_reduce_finish(struct plan *plan, const struct config *config, int b) {
+int plan_reduce_finish(struct plan *plan, const struct config *config, int b, int idle) {
     const struct op started = started_on(plan, plan_line_out(b));
     TRY(add_wait(plan, &started));
     if (vendor(config)) return finish_vendor(plan, b, &started);
-    TRY(finish_tree(plan, b, started.out[0]));
+    TRY(finish_tree(plan, b, started.out[0], idle));
     if (plan->zero) return 0;
     struct op gather = plan_new_op(OP_all_gather);
     gather.out[0] = plan->flat_grads;

@@ -65,6 +65,62 @@ static int order_chunks(struct plan *plan) {
     return 0;
 }
 
+/* Consecutive parameters in the flat space, at least a chunk of them, whose gradients have memory together. */
+static int add_unit(struct plan *plan, struct span span) {
+    char name[32];
+    struct unit *unit = &plan->units[plan->n_units];
+    snprintf(name, sizeof name, "leaf.%d", plan->n_units++);
+    unit->span = span;
+    return add_flat(plan, name, BUF_LEAF, span.end - span.begin, &unit->buf);
+}
+
+static int make_units(struct plan *plan) {
+    plan->units = calloc((size_t)(plan->flat_elems / CHUNK) + 1, sizeof *plan->units);
+    if (!plan->units) return fail(STATUS_FAILED, "plan: out of memory");
+    int64_t begin = 0;
+    while (begin < plan->flat_elems) {
+        int64_t end = plan->flat_elems; /* the first end of a parameter that makes a chunk full */
+        for (int i = 0; i < plan->n_params; i++) {
+            int64_t border = plan->params[i].offset + plan_param_space(&plan->params[i]);
+            if (border - begin >= CHUNK && border < end) end = border;
+        }
+        TRY(add_unit(plan, (struct span){begin, end}));
+        begin = end;
+    }
+    return 0;
+}
+
+int64_t plan_grads_at(const struct plan *plan, int64_t begin, int64_t end, int *buf, int64_t *at) {
+    *buf = plan->flat_grads;
+    *at = begin;
+    if (!plan->n_units) return end;
+    int low = 0, high = plan->n_units;
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        if (plan->units[middle].span.begin <= begin)
+            low = middle;
+        else
+            high = middle;
+    }
+    *buf = plan->units[low].buf;
+    *at = begin - plan->units[low].span.begin;
+    return end < plan->units[low].span.end ? end : plan->units[low].span.end;
+}
+
+int plan_is_grads(const struct plan *plan, int buf, int64_t *begin) {
+    int64_t offset;
+    if (buf == NONE) return 0;
+    int root = buf_root(plan, buf, &offset);
+    *begin = offset / (int64_t)dtype_size(plan->bufs[root].type);
+    if (root == plan->flat_grads) return 1;
+    for (int u = 0; u < plan->n_units && plan->bufs[root].kind == BUF_LEAF; u++)
+        if (plan->units[u].buf == root) {
+            *begin += plan->units[u].span.begin;
+            return 1;
+        }
+    return 0;
+}
+
 int plan_shard(struct plan *plan, const struct config *config) {
     if (plan->request.ranks > 1) {
         plan->zero = (int)config->dist.zero;
@@ -80,7 +136,10 @@ int plan_shard(struct plan *plan, const struct config *config) {
     if (plan->flat_copy != plan->flat_params) plan->bufs[plan->flat_params].dim[0] = kept;
     TRY(add_flat(plan, "adam.m", BUF_STATE, kept, &plan->flat_m));
     TRY(add_flat(plan, "adam.v", BUF_STATE, kept, &plan->flat_v));
-    TRY(add_flat(plan, "grads", BUF_GRAD, plan->flat_elems, &plan->flat_grads));
+    if (plan->zero == 2 && plan->micro_batches == 1)
+        TRY(make_units(plan));
+    else
+        TRY(add_flat(plan, "grads", BUF_GRAD, plan->flat_elems, &plan->flat_grads));
     plan->shard_grads = plan->flat_grads;
     return plan->zero == 2 ? add_flat(plan, "grads.shard", BUF_GRAD, kept, &plan->shard_grads) : 0;
 }

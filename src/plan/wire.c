@@ -17,11 +17,31 @@ static void message(const struct talk *t, int peer, int receives, int buf, int64
     if (elems > 0) t->each(t->context, &wire);
 }
 
+/* Gradients of a leaf may lie in several parts, which are messages of their own; so they are for who receives them. */
+static void send_leaf(const struct talk *t, int peer, struct span piece) {
+    for (int64_t begin = piece.begin, end; begin < piece.end; begin = end) {
+        int buf;
+        int64_t at;
+        end = plan_grads_at(t->plan, begin, piece.end, &buf, &at);
+        message(t, peer, 0, buf, at, end - begin);
+    }
+}
+
+static void receive_row(const struct talk *t, int peer, int row, struct span piece) {
+    int64_t first = row * (piece.end - piece.begin);
+    for (int64_t begin = piece.begin, end; begin < piece.end; begin = end) {
+        int buf;
+        int64_t at;
+        end = plan_grads_at(t->plan, begin, piece.end, &buf, &at);
+        message(t, peer, 1, t->op->out[0], first + begin - piece.begin, end - begin);
+    }
+}
+
 /* Node `i` of this rank's cover: held sums in order, the last one in grads. */
 static void send_node(const struct talk *t, int peer, int i, int count, struct span piece) {
     const struct plan *plan = t->plan;
     if (i == count - 1)
-        message(t, peer, 0, t->op->in[0], piece.begin, piece.end - piece.begin);
+        send_leaf(t, peer, piece);
     else
         message(t, peer, 0, t->op->in[1], i * plan->flat_elems + piece.begin, piece.end - piece.begin);
 }
@@ -46,12 +66,10 @@ static void exchange(const struct talk *t) {
     const struct plan *plan = t->plan;
     int b = bucket_at(plan, t->op->attr.begin), rank = plan->request.rank, row = 0, mine = sums_of(t, rank);
     struct span own = plan_piece(plan, b, rank);
-    int64_t elems = own.end - own.begin;
     for (int r = 0; r < plan->request.ranks; r++) {
         if (r == rank) continue;
         for (int i = 0; i < mine; i++) send_node(t, r, i, mine, plan_piece(plan, b, r));
-        for (int i = 0, theirs = sums_of(t, r); elems > 0 && i < theirs; i++)
-            message(t, r, 1, t->op->out[0], row++ * elems, elems);
+        for (int i = 0, theirs = sums_of(t, r); i < theirs; i++) receive_row(t, r, row++, own);
     }
 }
 

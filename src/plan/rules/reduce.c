@@ -28,37 +28,39 @@ static int64_t messages_wire(const struct plan *plan, const struct op *op) {
     return sent;
 }
 
-static int exchange_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
-    if (!in[0]) return fail(STATUS_USAGE, "needs the gradients");
-    return flat_shape(op, in, out);
-}
-
 static int64_t exchange_bytes(const struct plan *plan, const struct op *op) {
     return messages_wire(plan, op) + (op->out[0] == NONE ? 0 : buf_bytes(&plan->bufs[op->out[0]]));
 }
 
-const struct op_rule rule_exchange = {.shape = exchange_shape, .bytes = exchange_bytes, .wire = messages_wire};
+const struct op_rule rule_exchange = {.shape = flat_shape, .bytes = exchange_bytes, .wire = messages_wire};
 
 static int64_t no_bytes(const struct plan *plan, const struct op *op) {
     (void)plan, (void)op;
     return 0;
 }
 
+const struct op_rule rule_clear = {.shape = flat_shape};
 const struct op_rule rule_wait = {.shape = flat_shape, .bytes = no_bytes};
 
 static int finish_shape(const struct op *op, const struct buf *const *in, struct buf *const *out) {
-    (void)op;
-    if (!in[0] || !in[1] || in[0]->dim[in[0]->rank - 1] != in[1]->dim[0])
-        return fail(STATUS_USAGE, "needs the other ranks' sums, and this one's of the same length");
+    if (!in[0] || !in[1] || op->attr.column + in[1]->dim[0] > in[0]->dim[in[0]->rank - 1])
+        return fail(STATUS_USAGE, "needs the other ranks' sums, and of this one no more");
     set_like(out[0], in[1]);
     return 0;
 }
 
-static int64_t finish_flops(const struct plan *plan, const struct op *op) { return operand_elems(plan, op->in[0]); }
+static int64_t finish_rows(const struct plan *plan, const struct op *op) {
+    const struct buf *staging = &plan->bufs[op->in[0]];
+    return staging->rank == 2 ? staging->dim[0] : 1;
+}
+
+static int64_t finish_flops(const struct plan *plan, const struct op *op) {
+    return finish_rows(plan, op) * operand_elems(plan, op->in[1]);
+}
 
 /* Every message and this rank's own sum are read, the result is written. */
 static int64_t finish_bytes(const struct plan *plan, const struct op *op) {
-    return buf_bytes(&plan->bufs[op->in[0]]) + 2 * buf_bytes(&plan->bufs[op->in[1]]);
+    return finish_rows(plan, op) * buf_bytes(&plan->bufs[op->in[1]]) + 2 * buf_bytes(&plan->bufs[op->in[1]]);
 }
 
 const struct op_rule rule_tree_finish = {.shape = finish_shape, .flops = finish_flops, .bytes = finish_bytes};
