@@ -92,7 +92,8 @@ static void print_wire(const struct plan *plan, FILE *out) {
 }
 
 /* One row of the table of stages; a stage that cannot be is left empty. */
-static void print_stage_row(const char *name, struct plan *const *stages, int64_t (*bytes)(const struct plan *plan), FILE *out) {
+static void print_stage_row(const char *name, struct plan *const *stages, int64_t (*bytes)(const struct plan *plan),
+                            FILE *out) {
     fprintf(out, "  %-16s", name);
     for (int z = 0; z < ZERO_STAGES; z++)
         if (stages[z])
@@ -102,7 +103,9 @@ static void print_stage_row(const char *name, struct plan *const *stages, int64_
     fputc('\n', out);
 }
 
-static int64_t param_bytes(const struct plan *plan) { return plan_kind_bytes(plan, BUF_PARAM) + plan_kind_bytes(plan, BUF_COPY); }
+static int64_t param_bytes(const struct plan *plan) {
+    return plan_kind_bytes(plan, BUF_PARAM) + plan_kind_bytes(plan, BUF_COPY);
+}
 static int64_t state_bytes(const struct plan *plan) { return plan_kind_bytes(plan, BUF_STATE); }
 static int64_t grad_bytes(const struct plan *plan) { return plan_kind_bytes(plan, BUF_GRAD); }
 static int64_t rest_bytes(const struct plan *plan) {
@@ -122,8 +125,8 @@ static void print_stages(struct plan *const *stages, FILE *out) {
 static void print_rank(const struct plan *plan, FILE *out) {
     fprintf(out, "rank     %d of %d: ", plan->request.rank, plan->request.ranks);
     if (plan->zero == 2)
-        fprintf(out, "slots %d, %d, …, a leaf and %d sums of its shard\n", plan->slot_lo, plan->slot_lo + plan->slot_step,
-                plan->held + 1);
+        fprintf(out, "slots %d, %d, …, a leaf and %d sums of its shard\n", plan->slot_lo,
+                plan->slot_lo + plan->slot_step, plan->held + 1);
     else
         fprintf(out, "slots [%d, %d), %d gradient sum%s\n", plan->slot_lo, plan->slot_hi, plan->held + 1,
                 plan->held ? "s" : "");
