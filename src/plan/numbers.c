@@ -78,6 +78,8 @@ int64_t plan_kind_bytes(const struct plan *plan, enum buf_kind kind) {
     return bytes;
 }
 
-int64_t plan_store_bytes(const struct plan *plan) { return plan_kind_bytes(plan, BUF_PARAM) + plan_kind_bytes(plan, BUF_STATE); }
+int64_t plan_store_bytes(const struct plan *plan) {
+    return plan_kind_bytes(plan, BUF_PARAM) + plan_kind_bytes(plan, BUF_STATE);
+}
 
 int64_t plan_total_bytes(const struct plan *plan) { return plan_store_bytes(plan) + plan->arena_bytes; }
