@@ -45,11 +45,26 @@ static void describe_data(const struct trainer *t) {
                  data->val.floor_nats);
 }
 
+/* "", or " on 4 hosts" and the ZeRO stage. */
+static void describe_ranks(const struct trainer *t, char text[64]) {
+    int hosts = 0, used = 0;
+    for (int r = 0; r < t->comm->size && t->comm->peers; r++) {
+        int new = 1;
+        for (int k = 0; k < r; k++) new = new &&strcmp(t->comm->peers[k].host, t->comm->peers[r].host) != 0;
+        hosts += new;
+    }
+    text[0] = 0;
+    if (hosts > 1) used = snprintf(text, 64, " of %d hosts", hosts);
+    if (t->run.plan->zero) snprintf(text + used, 64 - (size_t)used, ", ZeRO %d", t->run.plan->zero);
+}
+
 void progress_start(const struct trainer *t) {
     const struct plan *plan = t->run.plan;
     double mib = 1.0 / 1048576;
-    log_line("%s: %lld parameters, %d rank%s on backend %s, %lld tokens a step, %.1f MiB a rank", t->folder,
-             (long long)plan->param_elems, t->comm->size, t->comm->size == 1 ? "" : "s", t->run.backend->name,
+    char ranks[64];
+    describe_ranks(t, ranks);
+    log_line("%s: %lld parameters, %d rank%s on backend %s%s, %lld tokens a step, %.1f MiB a rank", t->folder,
+             (long long)plan->param_elems, t->comm->size, t->comm->size == 1 ? "" : "s", t->run.backend->name, ranks,
              (long long)plan->slots * plan->micro_batches * t->run.rows,
              (double)(plan_store_bytes(plan) + plan->arena_bytes) * mib);
     describe_data(t);
