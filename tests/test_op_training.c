@@ -51,15 +51,21 @@ static void check_loss(struct trial *t, double x, double clamped, int passes, do
     double *before = trial_named(t, "slot_losses"), *dy = trial_named(t, "dy");
     trial_run(t, SEG_MICRO_FIRST);
     double *y = trial_named(t, "y"), *dx = trial_named(t, "dx"), *once = trial_named(t, "slot_losses");
+    trial_run(
+        t, SEG_MICRO_NEXT); /* still at the first micro-batch of the slot, whose gradients go on from another slot's */
+    double *again = trial_named(t, "slot_losses");
+    struct step_block step = t->row->step;
+    step.micro = 1;
+    trial_write_step(t, &step);
     trial_run(t, SEG_MICRO_NEXT);
     double *more = trial_named(t, "slot_losses"), *seed = trial_named(t, "dloss");
     assert_true(same(y[0], clamped) && y[1] == 31);
     assert_true(dy[0] != 0 && dx[0] == (passes ? dy[0] : 0) && dx[1] == 0);
-    assert_true(same(once[2], recorded) && same(more[2], recorded + recorded));
+    assert_true(same(once[2], recorded) && same(again[2], recorded) && same(more[2], recorded + recorded));
     for (int i = 0; i < t->plan->slots; i++)
         if (i != 2) assert_true(once[i] == before[i] && more[i] == before[i]);
     assert_true(seed[0] == 0.0625 && seed[1] == 0);
-    free(before), free(dy), free(y), free(dx), free(once), free(more), free(seed);
+    free(before), free(dy), free(y), free(dx), free(once), free(again), free(more), free(seed);
 }
 
 static void test_loss(void **state) {

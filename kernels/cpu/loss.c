@@ -55,7 +55,7 @@ void K(record_loss)(const struct kernel_args *a) {
     double *slot = (double *)a->out[0].data + a->step->slot;
     int64_t micro_batches = a->attr->micro_batches > 0 ? a->attr->micro_batches : 1;
     double part = isfinite(x[0]) ? y[0] * a->step->weight / (double)micro_batches : x[0];
-    *slot = a->add & 1 ? *slot + part : part;
+    *slot = a->add & 1 && a->step->micro ? *slot + part : part; /* running sums of gradients go on over slots */
 }
 
 void K(loss_seed)(const struct kernel_args *a) {
