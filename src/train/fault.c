@@ -20,21 +20,22 @@ static const char *const kinds[] = {[FAULT_NONE] = "",
                                     [FAULT_STOP] = "stop",
                                     [FAULT_FAIL] = "fail"};
 
-int fault_open(struct fault *fault) {
+int fault_open(struct fault *fault, int ranks) {
     const char *text = getenv("LOCKSTEP_FAULT");
     char kind[32];
-    int rank;
+    int rank, length = 0;
     long long step;
     *fault = (struct fault){0};
     if (!text || !*text) return 0;
-    if (sscanf(text, "%31[a-z-]:%d:%lld", kind, &rank, &step) == 3)
+    if (sscanf(text, "%31[a-z-]:%d:%lld%n", kind, &rank, &step, &length) == 3 && !text[length] && rank >= 0 &&
+        rank < ranks && step >= 0)
         for (size_t i = 1; i < sizeof kinds / sizeof *kinds; i++)
             if (!strcmp(kind, kinds[i])) *fault = (struct fault){(enum fault_kind)i, rank, step};
     return fault->kind ? 0
                        : fail(STATUS_USAGE,
                               "LOCKSTEP_FAULT: '%s' is not KIND:RANK:STEP with a kind of flip-params, flip-moments, "
-                              "flip-compute, kill, stop, fail",
-                              text);
+                              "flip-compute, kill, stop, fail, and one of the %d ranks",
+                              text, ranks);
 }
 
 static int flip(struct trainer *t, int buf) {

@@ -103,7 +103,7 @@ static int open_run(struct trainer *t) {
     if (c->dist.progress == PROGRESS_THREAD) TRY(comm_thread_start(t->comm));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
-    TRY(fault_open(&t->fault));
+    TRY(fault_open(&t->fault, t->comm->size));
     TRY(guard_open(t));
     return audit_open(t);
 }

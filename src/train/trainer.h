@@ -116,7 +116,7 @@ int audit_keep(struct trainer *trainer);
 int audit_compare(struct trainer *trainer);
 
 /* fault.c */
-int fault_open(struct fault *fault);
+int fault_open(struct fault *fault, int ranks);
 int fault_begin_step(struct trainer *trainer);
 int fault_end_slots(struct trainer *trainer);
 
