@@ -102,7 +102,7 @@ static int report(struct comm *comm, int status) {
         return status;
     }
     int agreed = comm->agreed;
-    if ((!agreed || comm->speaker == comm->rank) && *fail_message()) {
+    if (!comm->silent && (!agreed || comm->speaker == comm->rank) && *fail_message()) {
         if (comm->size > 1 && !comm->common) fail_within(status, "rank %d on %s: ", comm->rank, comm->host);
         fprintf(stderr, "lockstep: %s\n", fail_message());
     }

@@ -1,5 +1,6 @@
 /* Starting, and waiting for what was started. A wait polls: so it can look at the clock, and give the core to another rank where
  * there are more ranks than cores. */
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <time.h>
@@ -98,10 +99,11 @@ static int give_up(struct comm *comm, int line, double waited) {
         late, comm->peers[late].host, comm->peers[late].pid, at, waited, comm->timeout_s);
 }
 
-/* Another rank has said why it ends the job, which takes a moment. */
-static int end_in_silence(void) {
-    const struct timespec moment = {10, 0};
-    nanosleep(&moment, NULL);
+/* Another rank has said why it ends the job, which takes a moment, and begins with a signal. */
+static int end_in_silence(struct comm *comm) {
+    struct timespec moment = {10, 0};
+    comm->silent = 1;
+    while (nanosleep(&moment, &moment) && errno == EINTR) continue;
     return fail(STATUS_FAILED, "%s", "");
 }
 
@@ -116,7 +118,7 @@ static int warned(struct comm *comm) {
 static int look_around(struct comm *comm, int line, struct waiting *w, double now) {
     enum { PATIENCE_AFTER_A_SIGNAL = 1 };
     char at[160];
-    if (warned(comm)) return end_in_silence();
+    if (warned(comm)) return end_in_silence(comm);
     int late = missing(comm, line);
     where(comm, at);
     if (late >= 0 && peer_is_gone(comm, late)) {
@@ -147,7 +149,7 @@ static void pause_between(long polls) {
 }
 
 int comm_wait(struct comm *comm, int line) {
-    enum { LOOK_EVERY_MS = 100 };
+    enum { LOOK_EVERY_MS = 100, MOST_S = 1 };
     struct waiting w = {0};
     if (line >= comm->lines || !comm->busy[line]) return 0;
     for (long polls = 0;; polls++) {
@@ -159,6 +161,8 @@ int comm_wait(struct comm *comm, int line) {
         double now = clock_seconds();
         if (w.begin == 0) w.begin = w.last_look = now;
         if (now - w.last_look < 1e-3 * LOOK_EVERY_MS) continue;
+        /* While this process stood still, as jobs that are suspended do, it did not wait for others. */
+        if (now - w.last_look > MOST_S) w.begin += now - w.last_look - MOST_S;
         w.last_look = now;
         TRY(look_around(comm, line, &w, now));
     }
