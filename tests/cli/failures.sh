@@ -190,6 +190,19 @@ ends
 same_run runs/straight runs/slow without_ranks
 nothing_left
 
+say "a job that is suspended as a whole for longer than dist.timeout_s goes on"
+start "" suspended --set dist.timeout_s=2 --set train.micro_batches_per_slot=2
+after_step 2
+kill -s STOP "$(cat pids/0)" "$(cat pids/1)" "$(cat pids/2)" || die "it has ended before it could be stopped"
+sleep 4
+for file in pids/*; do kill -s CONT "$(cat "$file")" && sleep 0.1; done
+ends
+[[ $status == 0 ]] || die "it ends with status $status"
+! grep -q '^lockstep: ' "$ERR" || die "something was said about it"
+expect 0 "$LOCKSTEP" train run.yaml --run twice --set train.micro_batches_per_slot=2
+same_run runs/twice runs/suspended without_ranks
+nothing_left
+
 say "a fault that is none is refused"
 for fault in boom:1:2 kill:1 kill kill:x:1 kill:1:2x kill:1:2:3; do
     LOCKSTEP_FAULT=$fault refuses 2 "LOCKSTEP_FAULT: '$fault' is not KIND:RANK:STEP" "$LOCKSTEP" train run.yaml --run no
