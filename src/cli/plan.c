@@ -32,7 +32,8 @@ static const struct option own_options[] = {
 };
 
 /* The same plan with each ZeRO stage that its config allows. */
-static int build_stages(const struct config *config, const struct plan_request *request, struct plan *stages[ZERO_STAGES]) {
+static int build_stages(const struct config *config, const struct plan_request *request,
+                        struct plan *stages[ZERO_STAGES]) {
     for (int z = 0; z < ZERO_STAGES; z++) {
         struct config other = *config;
         other.dist.zero = z;
