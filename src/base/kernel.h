@@ -11,13 +11,17 @@
 
 #include "base/philox.h"
 
+#ifndef LOCKSTEP_CHUNK /* tests make it small, so that a small space has many chunks */
+#define LOCKSTEP_CHUNK 65536
+#endif
+
 enum {
     MAX_RANK = 4,
     MAX_OUT = 4,
     MAX_IN = 7,
-    CHUNK = 65536,       /* elements: the grain of everything that is summed or sharded over the flat parameter space */
-    ATTENTION_TILE = 64, /* queries whose scores a thread holds at once: rules size scratch by it */
-    ATTENTION_KEYS = 512, /* in the backward pass, of so many keys: whole tiles, and whole draws of dropout */
+    CHUNK = LOCKSTEP_CHUNK, /* elements: the grain of all that is summed or sharded over the flat parameter space */
+    ATTENTION_TILE = 64,    /* queries whose scores a thread holds at once: rules size scratch by it */
+    ATTENTION_KEYS = 512,   /* in the backward pass, of so many keys: whole tiles, and whole draws of dropout */
 };
 _Static_assert(ATTENTION_KEYS % ATTENTION_TILE == 0, "a tile of queries begins in one block of keys");
 
