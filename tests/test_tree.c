@@ -90,6 +90,66 @@ static void every_rank_count_gives_the_same_tree(void **state) {
     }
 }
 
+/* One round on a rank: what is held, its own leaf and those of the others, and the sum if it is the last round. */
+static int run_round(const int *code, const int *end, const uint64_t *staging, uint64_t own, uint64_t *held,
+                     uint64_t *result) {
+    uint64_t stack[64];
+    int depth = 0;
+    for (; code < end; code++) {
+        if (*code >= 0) {
+            stack[depth++] = staging[*code];
+        } else if (*code == TREE_ADD) {
+            depth--;
+            stack[depth - 1] = sum(stack[depth - 1], stack[depth]);
+        } else if (*code == TREE_OWN) {
+            stack[depth++] = own;
+        } else if (*code <= TREE_KEEP) {
+            held[TREE_KEEP - *code] = stack[--depth];
+        } else {
+            stack[depth++] = held[TREE_HELD - *code];
+        }
+        assert_true(depth >= 0 && depth <= 40);
+    }
+    if (depth) *result = stack[0];
+    return depth;
+}
+
+/* Between two rounds the held rows are the cover of the leaves so far, and no row beyond them is written. */
+static void check_held(int slots, int end, const uint64_t *held, int most) {
+    struct tree_node nodes[TREE_MAX_COVER];
+    int count = tree_cover(slots, 0, end, nodes);
+    assert_true(count <= most);
+    for (int i = 0; i < count; i++) assert_true(held[i] == whole(nodes[i].a, nodes[i].b));
+    for (int i = most; i < TREE_MAX_COVER; i++) assert_true(held[i] == 1);
+}
+
+static void check_rounds(int slots, int ranks, int rank) {
+    int *program, rounds = tree_round_program(slots, ranks, rank, &program);
+    uint64_t held[TREE_MAX_COVER], staging[64], result = 0;
+    assert_int_equal(rounds, tree_rounds(slots, ranks));
+    assert_int_equal(program[0], rounds + 1);
+    for (int i = 0; i < TREE_MAX_COVER; i++) held[i] = 1; /* what an earlier step has left */
+    for (int r = 0; r < rounds; r++) {
+        int end = (r + 1) * ranks < slots ? (r + 1) * ranks : slots, messages = 0, left;
+        uint64_t own = 2;
+        for (int i = 0; i < 64; i++) staging[i] = 3; /* of the round before */
+        for (int slot = r * ranks; slot < end; slot++)
+            *(slot - r * ranks == rank ? &own : &staging[messages++]) = leaf(slot);
+        left = run_round(program + program[r], program + program[r + 1], staging, own, held, &result);
+        assert_int_equal(left, end == slots);
+        if (end < slots) check_held(slots, end, held, tree_round_held(slots, ranks));
+    }
+    assert_true(result == whole(0, slots));
+    free(program);
+}
+
+static void rounds_give_the_same_tree(void **state) {
+    (void)state;
+    for (int slots = 1; slots <= 64; slots++)
+        for (int ranks = 1; ranks <= slots; ranks++)
+            for (int rank = 0; rank < ranks; rank++) check_rounds(slots, ranks, rank);
+}
+
 /* 1 + log2 k gradient sums for k aligned slots. */
 static void aligned_ranks_hold_log_sums(void **state) {
     (void)state;
@@ -137,8 +197,11 @@ static void nodes_are_where_ranges_split(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_rank_count_gives_the_same_tree), cmocka_unit_test(aligned_ranks_hold_log_sums),
-        cmocka_unit_test(aligned_ranks_send_one_sum),           cmocka_unit_test(pieces_tile_a_bucket),
+        cmocka_unit_test(every_rank_count_gives_the_same_tree),
+        cmocka_unit_test(rounds_give_the_same_tree),
+        cmocka_unit_test(aligned_ranks_hold_log_sums),
+        cmocka_unit_test(aligned_ranks_send_one_sum),
+        cmocka_unit_test(pieces_tile_a_bucket),
         cmocka_unit_test(nodes_are_where_ranges_split),
     };
     return cmocka_run_group_tests_name("tree", tests, NULL, NULL);

@@ -7,17 +7,18 @@
 
 /* A training of `ranks` ranks. */
 struct setup {
-    int ranks, slots, zero, overlap, micro_batches;
+    int ranks, slots, zero, overlap, micro_batches, steps;
     int bucket;  /* chunks */
     int hidden;  /* size of the layers, which makes that of the flat space */
     int numbers; /* not expressions but numbers, and the real kernels for their sums */
 };
 
-enum { STEPS = 2 };
+enum { MOST_STEPS = 2 };
 
-/* What the ranks of a setup have in common: each element of the flat space, summed over all slots, in each step. */
+/* What the ranks of a setup have in common: each element of the flat space, summed over all slots, in each step; and the hashes of
+ * chunks, of which the last may not be whole. */
 struct expected {
-    uint64_t *sum[STEPS], *chunk[STEPS];
+    uint64_t *sum[MOST_STEPS], *chunk[MOST_STEPS], last[MOST_STEPS];
     int64_t elems;
 };
 
@@ -44,8 +45,9 @@ void symbols_close(struct worker *w);
 int symbols_step(struct worker *w);
 int symbols_check(struct worker *w);
 
-/* For a space of so many elements. */
+/* For a space of so many elements. The sums depend on slots and micro-batches alone, so another setup may have the part that it needs. */
 int expected_new(const struct setup *setup, int64_t elems, struct expected *expected);
+int expected_part(const struct expected *of, int64_t elems, struct expected *part);
 void expected_free(struct expected *expected);
 
 #endif
