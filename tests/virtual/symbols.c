@@ -8,7 +8,7 @@
 #include "plan/passes.h"
 #include "plan/tree.h"
 
-enum { WIDTH = 8, VOCAB = 29, LAYERS = 3 };
+enum { WIDTH = 8, VOCAB = 29, LAYERS = 2 };
 
 /* ---- memory ---- */
 

@@ -1,0 +1,323 @@
+/* Communication under way: plans of all kinds are free of races and agree between ranks, and damaged ones are refused. The grain is
+ * small (CHUNK), so that a small model has many buckets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "model/model.h"
+#include "plan/passes.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+enum { MOST_RANKS = 5, SLOTS = 5 };
+
+struct kind {
+    int ranks, zero, overlap, vendor, micro_batches, guard, recompute, precision;
+};
+
+static void name_of(const struct kind *k, char text[160]) {
+    snprintf(text, 160,
+             "ranks %d, zero %d, overlap %d, vendor %d, micro-batches %d, guard %d, recompute %d, precision %d",
+             k->ranks, k->zero, k->overlap, k->vendor, k->micro_batches, k->guard, k->recompute, k->precision);
+}
+
+static struct plan *make(const struct kind *kind, int rank) {
+    struct config config;
+    struct plan *plan;
+    char name[160];
+    config_defaults(&config);
+    config.model.layers = 2;
+    config.model.width = 16;
+    config.model.heads = 2;
+    config.model.context = 8;
+    config.model.vocab = 40;
+    config.model.vocab_multiple = 1;
+    config.train.slots = SLOTS;
+    config.train.micro_batches_per_slot = kind->micro_batches;
+    config.train.recompute = kind->recompute;
+    config.train.precision = kind->precision;
+    config.dist.zero = kind->zero;
+    config.dist.overlap = kind->overlap;
+    config.dist.reduce = kind->vendor ? REDUCE_VENDOR : REDUCE_TREE;
+    config.dist.wire = kind->vendor && kind->recompute ? WIRE_BF16 : WIRE_FP32;
+    config.dist.bucket_mb = 6.0 * CHUNK * sizeof(float) / 1048576;
+    config.guard.every = kind->guard;
+    config.guard.audit_every = kind->guard && !kind->vendor;
+    struct plan_request request = {.segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL, .batch = 1, .time = 8};
+    request.rank = rank;
+    request.ranks = kind->ranks;
+    name_of(kind, name);
+    if (config_check(&config) || plan_build(&config, &request, model_forward, &plan))
+        fail_msg("%s: %s", name, fail_message());
+    return plan;
+}
+
+/* ---- all kinds of plans ---- */
+
+static int starts(const struct op *op) { return op_info[op->kind].lane == LANE_COMM && op->kind != OP_wait; }
+
+/* What starts in a segment, one after the other; `out` alone: what goes to the owners. */
+static int list_starts(const struct plan *plan, enum segment segment, int out, const struct op **list) {
+    int count = 0;
+    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
+        const struct op *op = &plan->ops[i];
+        if (starts(op) && (!out || op->kind == OP_exchange || op->kind == OP_all_reduce)) list[count++] = op;
+    }
+    return count;
+}
+
+static int same_start(const struct op *a, const struct op *b) {
+    return a->kind == b->kind && a->attr.begin == b->attr.begin && a->attr.end == b->attr.end &&
+           a->attr.line == b->attr.line;
+}
+
+static void compare(const struct kind *kind, const char *where, const struct op *const *a, int n_a,
+                    const struct op *const *b, int n_b) {
+    char name[160];
+    name_of(kind, name);
+    for (int i = 0; i < n_a && i < n_b; i++)
+        if (!same_start(a[i], b[i]))
+            fail_msg("%s: start %d in %s is %s on line %d here and %s on line %d there", name, i, where,
+                     op_info[a[i]->kind].name, a[i]->attr.line, op_info[b[i]->kind].name, b[i]->attr.line);
+    if (n_a != n_b) fail_msg("%s: in %s %d and %d starts", name, where, n_a, n_b);
+}
+
+/* Ranks wait for each other: so what starts is the same on all, in the same order. Only waits for parameters are where the rank's
+ * first segment is. In a round without a slot a rank does what the others do in their last micro-batch. */
+static void check_agreement(const struct kind *kind, struct plan *const *plans) {
+    enum { MOST = 256 };
+    const struct op *first[MOST], *other[MOST];
+    for (int s = 0; s < SEG_COUNT; s++) {
+        int count = list_starts(plans[0], (enum segment)s, 0, first);
+        for (int r = 1; r < kind->ranks; r++)
+            compare(kind, segment_name((enum segment)s), first, count, other,
+                    list_starts(plans[r], (enum segment)s, 0, other));
+    }
+    int folds = list_starts(plans[0], SEG_FOLD, 1, other);
+    assert_int_equal(folds > 0, kind->ranks > 1 && kind->zero == 2 && SLOTS % kind->ranks > 0);
+    if (folds)
+        compare(kind, "fold and micro_last", first, list_starts(plans[0], SEG_MICRO_LAST, 1, first), other, folds);
+    assert_true(kind->ranks == 1 || plans[0]->n_buckets > 4);
+}
+
+/* A line is not started again before it was waited for, and nothing is waited for that never starts. */
+static void check_lines(const struct plan *plan) {
+    for (int i = 0; i < plan->n_ops; i++) {
+        int found = 0;
+        const struct op *op = &plan->ops[i];
+        if (op_info[op->kind].lane != LANE_COMM) continue;
+        assert_true(op->attr.line > 0 && op->attr.line <= plan->lines);
+        for (int k = 0; k < plan->n_ops && !found; k++)
+            found = op_info[plan->ops[k].kind].lane == LANE_COMM && plan->ops[k].attr.line == op->attr.line &&
+                    starts(&plan->ops[k]) != starts(op);
+        assert_true(found);
+    }
+}
+
+static void check_kind(const struct kind *kind) {
+    struct plan *plans[MOST_RANKS];
+    for (int r = 0; r < kind->ranks; r++) {
+        plans[r] = make(kind, r);
+        if (plan_check(plans[r], "all") || plan_check_races(plans[r])) fail_msg("%s", fail_message());
+        check_lines(plans[r]);
+    }
+    check_agreement(kind, plans);
+    for (int r = 0; r < kind->ranks; r++) plan_free(plans[r]);
+}
+
+static void all_kinds_are_free_of_races(void **state) {
+    (void)state;
+    int count = 0;
+    for (int ranks = 1; ranks <= MOST_RANKS; ranks++)
+        for (int i = 0; i < 3 * 2 * 2 * 2 * 2 * 2 * 2; i++) {
+            struct kind kind = {.ranks = ranks, .zero = i % 3, .overlap = i / 3 % 2, .vendor = i / 6 % 2};
+            kind.micro_batches = 1 + i / 12 % 2;
+            kind.guard = i / 24 % 2;
+            kind.recompute = i / 48 % 2 ? RECOMPUTE_BLOCK : RECOMPUTE_NONE;
+            kind.precision = i / 96 % 2 ? PRECISION_BF16 : PRECISION_FP32;
+            if (kind.vendor && kind.zero == 2) continue;
+            check_kind(&kind);
+            count++;
+        }
+    printf("%d kinds of plans\n", count);
+}
+
+/* ---- damage ---- */
+
+static int find(const struct plan *plan, enum segment segment, enum op_kind kind, int line, int from) {
+    for (int i = from > plan->segment_begin[segment] ? from : plan->segment_begin[segment];
+         i < plan->segment_end[segment]; i++)
+        if (plan->ops[i].kind == kind && (!line || plan->ops[i].attr.line == line)) return i;
+    fail_msg("no %s in %s", op_info[kind].name, segment_name(segment));
+    return NONE;
+}
+
+static int line_of(const struct plan *plan, int i) { return plan->ops[i].attr.line; }
+
+static void drop(struct plan *plan, int at) {
+    memmove(plan->ops + at, plan->ops + at + 1, (size_t)(plan->n_ops - 1 - at) * sizeof *plan->ops);
+    plan->n_ops--;
+    for (int s = 0; s < SEG_COUNT; s++) {
+        plan->segment_begin[s] -= plan->segment_begin[s] > at;
+        plan->segment_end[s] -= plan->segment_end[s] > at;
+    }
+}
+
+/* The op at `from` comes to stand behind what is at `to`, or before it, in the same segment. */
+static void move(struct plan *plan, int from, int to) {
+    struct op op = plan->ops[from];
+    assert_int_equal(op.segment, plan->ops[to].segment);
+    if (from < to)
+        memmove(plan->ops + from, plan->ops + from + 1, (size_t)(to - from) * sizeof op);
+    else
+        memmove(plan->ops + to + 1, plan->ops + to, (size_t)(from - to) * sizeof op);
+    plan->ops[to] = op;
+}
+
+/* The message names the op, and what it meets. */
+static void assert_race(struct plan *plan, enum op_kind op, const char *what, enum op_kind under_way) {
+    char first[64], second[64];
+    if (plan_check_races(plan) != STATUS_FAILED)
+        fail_msg("%s is not seen to meet %s", op_info[op].name, op_info[under_way].name);
+    snprintf(first, sizeof first, "(%s, in ", op_info[op].name);
+    snprintf(second, sizeof second, " (%s, line ", op_info[under_way].name);
+    const char *message = fail_message(), *a = strstr(message, first), *b = a ? strstr(a, what) : NULL;
+    if (!b || !strstr(b, second)) fail_msg("'%s' does not tell %s %s %s", message, first, what, second);
+    plan_free(plan);
+}
+
+static const char touches[] = "touches what is in use by", same_line[] = "starts on the line of";
+
+static struct plan *make_one(int zero, int ranks, int rank) {
+    struct kind kind = {.ranks = ranks, .zero = zero, .overlap = 1, .micro_batches = 1};
+    return make(&kind, rank);
+}
+
+static void waits_that_are_missing(void **state) {
+    (void)state;
+    for (int zero = 0; zero < 3; zero++) { /* the owner would add what has not come */
+        struct plan *plan = make_one(zero, 3, 1);
+        drop(plan,
+             find(plan, SEG_MICRO_LAST, OP_wait, line_of(plan, find(plan, SEG_MICRO_LAST, OP_exchange, 0, 0)), 0));
+        assert_race(plan, OP_tree_finish, touches, OP_exchange);
+    }
+    struct plan *plan = make_one(2, 3, 2); /* in the round without a slot */
+    drop(plan, find(plan, SEG_FOLD, OP_wait, line_of(plan, find(plan, SEG_FOLD, OP_exchange, 0, 0)), 0));
+    assert_race(plan, OP_tree_finish, touches, OP_exchange);
+
+    plan = make_one(0, 3, 1); /* the update would read sums of other owners */
+    drop(plan, find(plan, SEG_UPDATE, OP_wait, plan_line_back(0), 0));
+    assert_race(plan, OP_adamw, touches, OP_all_gather);
+
+    plan = make_one(0, 3, 1);
+    drop(plan, find(plan, SEG_UPDATE, OP_wait, line_of(plan, find(plan, SEG_UPDATE, OP_gather_norms, 0, 0)), 0));
+    assert_race(plan, OP_clip, touches, OP_gather_norms);
+
+    plan = make_one(1, 3, 1);
+    drop(plan, find(plan, SEG_UPDATE, OP_wait, line_of(plan, find(plan, SEG_UPDATE, OP_gather_losses, 0, 0)), 0));
+    assert_race(plan, OP_clip, touches, OP_gather_losses);
+}
+
+/* Parameters that come back under the next step, or under an evaluation. */
+static void waits_for_parameters(void **state) {
+    (void)state;
+    for (int zero = 1; zero < 3; zero++) {
+        struct plan *plan = make_one(zero, 3, 1);
+        enum segment first = plan_micro_segment(plan, 0, 0);
+        int wait = find(plan, first, OP_wait, 0, 0), at = wait;
+        while (plan->ops[at].kind == OP_wait) at++; /* who reads them */
+        enum op_kind reader = plan->ops[at].kind;
+        while (plan->ops[wait].kind == OP_wait) drop(plan, wait);
+        assert_race(plan, reader, touches, OP_all_gather);
+    }
+    struct plan *plan = make_one(1, 3, 1);
+    int wait = find(plan, SEG_EVAL, OP_wait, 0, 0);
+    while (plan->ops[wait].kind == OP_wait) drop(plan, wait);
+    assert_race(plan, plan->ops[wait].kind, touches, OP_all_gather);
+}
+
+static void waits_that_are_late(void **state) {
+    (void)state;
+    for (int zero = 0; zero < 3; zero++) { /* behind the op that reads what has come */
+        struct plan *plan = make_one(zero, 3, 1);
+        int wait = find(plan, SEG_MICRO_LAST, OP_wait, line_of(plan, find(plan, SEG_MICRO_LAST, OP_exchange, 0, 0)), 0);
+        move(plan, wait, find(plan, SEG_MICRO_LAST, OP_tree_finish, 0, wait));
+        assert_race(plan, OP_tree_finish, touches, OP_exchange);
+    }
+    struct plan *plan = make_one(0, 3, 1);
+    move(plan, find(plan, SEG_UPDATE, OP_wait, plan_line_back(0), 0), find(plan, SEG_UPDATE, OP_adamw, 0, 0));
+    assert_race(plan, OP_adamw, touches, OP_all_gather);
+
+    plan = make_one(1, 3, 1); /* never: the next step squares sums into what is still on its way */
+    int wait = find(plan, SEG_UPDATE, OP_wait, plan->lines, 0);
+    drop(plan, wait);
+    plan->ops[find(plan, SEG_UPDATE, OP_clip, 0, 0)].in[0] = NONE;
+    assert_race(plan, OP_sum_squares, touches, OP_gather_norms);
+}
+
+/* The last op that makes gradients of the first bucket that leaves. */
+static int last_writer(const struct plan *plan, int exchange) {
+    for (int i = exchange - 1; i >= plan->segment_begin[SEG_MICRO_LAST]; i--)
+        for (int o = 0; o < op_info[plan->ops[i].kind].outs; o++) {
+            int64_t offset, size = (int64_t)dtype_size(plan->bufs[plan->flat_grads].type);
+            int buf = plan->ops[i].out[o];
+            if (buf == NONE || buf_root(plan, buf, &offset) != plan->flat_grads || plan->ops[i].kind == OP_fold)
+                continue;
+            int64_t begin = offset / size, end = begin + buf_elems(&plan->bufs[buf]);
+            if (begin < plan->ops[exchange].attr.end && plan->ops[exchange].attr.begin < end) return i;
+        }
+    fail_msg("nothing writes the bucket");
+    return NONE;
+}
+
+static void ops_in_the_time_of_an_exchange(void **state) {
+    (void)state;
+    for (int zero = 0; zero < 3; zero++) {
+        struct plan *plan = make_one(zero, 3, 1); /* gradients that come when their bucket is gone */
+        int exchange = find(plan, SEG_MICRO_LAST, OP_exchange, 0, 0), writer = last_writer(plan, exchange);
+        enum op_kind kind = plan->ops[writer].kind;
+        move(plan, writer, exchange);
+        assert_race(plan, kind, touches, OP_exchange);
+    }
+    struct plan *plan = make_one(0, 2, 0); /* a sum that is not folded yet */
+    int exchange = find(plan, SEG_MICRO_LAST, OP_exchange, 0, 0);
+    move(plan, find(plan, SEG_MICRO_LAST, OP_fold, 0, 0), exchange);
+    assert_race(plan, OP_fold, touches, OP_exchange);
+
+    plan = make_one(1, 3, 1); /* an update that has not been made when the parameters leave */
+    int update = find(plan, SEG_UPDATE, OP_adamw, 0, 0);
+    move(plan, update, find(plan, SEG_UPDATE, OP_all_gather, 0, update));
+    assert_race(plan, OP_adamw, touches, OP_all_gather);
+
+    plan = make_one(0, 3, 1); /* the owner's sum, gathered before it is made */
+    int finish = find(plan, SEG_MICRO_LAST, OP_tree_finish, 0, 0);
+    move(plan, finish, find(plan, SEG_MICRO_LAST, OP_all_gather, 0, finish));
+    assert_race(plan, OP_tree_finish, touches, OP_all_gather);
+}
+
+static void lines_in_use(void **state) {
+    (void)state;
+    for (int zero = 0; zero < 3; zero++) {
+        struct plan *plan = make_one(zero, 3, 1);
+        int first = find(plan, SEG_MICRO_LAST, OP_exchange, 0, 0);
+        plan->ops[find(plan, SEG_MICRO_LAST, OP_exchange, 0, first + 1)].attr.line = line_of(plan, first);
+        assert_race(plan, OP_exchange, same_line, OP_exchange);
+    }
+    struct plan *plan = make_one(1, 3, 1);
+    int losses = find(plan, SEG_UPDATE, OP_gather_losses, 0, 0);
+    plan->ops[find(plan, SEG_UPDATE, OP_gather_norms, 0, 0)].attr.line = line_of(plan, losses);
+    assert_race(plan, OP_gather_norms, same_line, OP_gather_losses);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_kinds_are_free_of_races),    cmocka_unit_test(waits_that_are_missing),
+        cmocka_unit_test(waits_for_parameters),           cmocka_unit_test(waits_that_are_late),
+        cmocka_unit_test(ops_in_the_time_of_an_exchange), cmocka_unit_test(lines_in_use),
+    };
+    return cmocka_run_group_tests_name("races", tests, NULL, NULL);
+}
