@@ -104,8 +104,8 @@ static int bucket_of(int ranks, int which) {
     return sizes[which % 4];
 }
 
-/* Elements of the model's tables, of its layers for each of `hidden`, and behind one of 8 tensors at most. */
-enum { REST = 2 * 29 * 8, OF_HIDDEN = 2 * (8 + 1 + 8), PADDING = 64 };
+/* Elements of the tables, of the layers for each of `hidden`, and at most so many behind each of the 5 tensors. */
+enum { REST = 2 * 29 * 8, OF_HIDDEN = 8 + 1 + 8, PADDING = 64 };
 
 /* So that there are at least three buckets, the last of them not whole. */
 static int hidden_for(int bucket) {
@@ -124,7 +124,7 @@ static int add_setup(int count, struct setup setup) {
 
 enum { KNOWN = (MOST_SLOTS + 1) * 4 };
 
-static int elems_of(int hidden) { return REST + 8 * PADDING + hidden * OF_HIDDEN; }
+static int elems_of(int hidden) { return REST + 5 * PADDING + hidden * OF_HIDDEN; }
 
 static void make_known(struct expected *known, struct setup setup, int most_ranks) {
     int elems = elems_of(hidden_for(bucket_of(most_ranks, 3)));

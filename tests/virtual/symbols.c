@@ -1,5 +1,6 @@
 #include "symbols.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -8,7 +9,7 @@
 #include "plan/passes.h"
 #include "plan/tree.h"
 
-enum { WIDTH = 8, VOCAB = 29, LAYERS = 2 };
+enum { WIDTH = 8, VOCAB = 29 };
 
 /* ---- memory ---- */
 
@@ -34,28 +35,29 @@ void __wrap_arena_free(void *memory, int64_t bytes) {
 
 /* ---- the plan ---- */
 
-/* Some matrices and vectors whose gradients are ready one after the other. */
+/* Some matrices and a vector, whose gradients are ready one after the other. */
 static int forward(struct builder *b) {
-    int wte, head, x, w, bias;
+    int64_t hidden = b->config->model.hidden;
+    int wte, up, bias, down, head, x;
     TRY(builder_param(b, "wte", VOCAB, WIDTH, 0, 0, &wte));
-    TRY(emit_embed(b, "x", wte, NONE, &x));
-    for (int layer = 0; layer < LAYERS; layer++) {
-        builder_block(b, layer);
-        TRY(builder_param(b, "up", b->config->model.hidden, WIDTH, 0, 0, &w));
-        TRY(builder_param(b, "bias", b->config->model.hidden, 0, 0, 0, &bias));
-        TRY(emit_linear(b, "u", x, w, bias, &x));
-        TRY(builder_param(b, "down", WIDTH, b->config->model.hidden, 0, 0, &w));
-        TRY(emit_linear(b, "d", x, w, NONE, &x));
-    }
-    builder_block(b, NONE);
+    TRY(builder_param(b, "up", hidden, WIDTH, 0, 0, &up));
+    TRY(builder_param(b, "bias", hidden, 0, 0, 0, &bias));
+    TRY(builder_param(b, "down", WIDTH, hidden, 0, 0, &down));
     TRY(builder_param(b, "head", VOCAB, WIDTH, 0, 0, &head));
+    TRY(emit_embed(b, "x", wte, NONE, &x));
+    TRY(emit_linear(b, "u", x, up, bias, &x));
+    TRY(emit_linear(b, "d", x, down, NONE, &x));
     TRY(emit_linear(b, "logits", x, head, NONE, &x));
     return emit_head(b, x);
 }
 
+static struct config defaults;
+static void make_defaults(void) { config_defaults(&defaults); }
+
 int symbols_plan(const struct setup *setup, int rank, struct plan **plan) {
-    struct config config;
-    config_defaults(&config);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_defaults);
+    struct config config = defaults;
     config.train.precision = PRECISION_FP64;
     config.train.slots = setup->slots;
     config.train.micro_batches_per_slot = setup->micro_batches;
