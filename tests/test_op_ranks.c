@@ -161,10 +161,10 @@ static void test_hash_when_asked(void **state) {
 
 /* ---- tree_finish, in rounds ---- */
 
-enum { SPACE = 1300, COLUMN = 37, REST = 12, PIECE = 1251, MOST_SLOTS = 17 };
+enum { SPACE = 1300, COLUMN = 37, REST = 12, PIECE = 1251, MESSAGE = PIECE + 9, BEFORE = 5, MOST_SLOTS = 17 };
 _Static_assert(COLUMN + PIECE + REST == SPACE, "what is around the piece must stay as it is");
 
-/* The piece lies at COLUMN in "shard" and in "held". */
+/* A part of a piece lies at COLUMN in "shard" and in "held", and at BEFORE in each message. */
 static int finish_in_rounds(const struct op_case *row, struct builder *b, int *y) {
     struct op op = builder_op(b, OP_tree_finish);
     struct plan *plan = b->plan;
@@ -173,11 +173,12 @@ static int finish_in_rounds(const struct op_case *row, struct builder *b, int *y
     *y = NONE;
     TRY(case_buffer(b, "leaf", BUF_GRAD, type, SPACE, 0, &leaf));
     TRY(case_buffer(b, "shard", BUF_GRAD, type, SPACE, 0, &shard));
-    TRY(case_buffer(b, "staging", BUF_INPUT, type, row->ranks - 1, PIECE, &op.in[0]));
+    TRY(case_buffer(b, "staging", BUF_INPUT, type, row->ranks - 1, MESSAGE, &op.in[0]));
     if (rows) TRY(case_buffer(b, "held", BUF_GRAD, type, rows, SPACE, &op.out[1]));
     TRY(plan_view(plan, leaf, REST, PIECE, &op.in[1]));
     TRY(plan_view(plan, shard, COLUMN, PIECE, &op.out[0]));
     op.attr.begin = COLUMN;
+    op.attr.column = BEFORE;
     op.attr.rounds = tree_round_program(row->slots, row->ranks, row->rank, &plan->program);
     op.attr.program = plan->program;
     return plan_add_op(plan, &op);
@@ -204,13 +205,13 @@ static double tree_sum(enum dtype type, int a, int b, int i) {
 /* All leaves of a round, as a backward pass and the exchange would leave them; junk where there is none. */
 static void bring_leaves(struct trial *t, int round) {
     const struct op_case *row = t->row;
-    static double own[SPACE], staging[(MOST_SLOTS - 1) * PIECE];
+    static double own[SPACE], staging[(MOST_SLOTS - 1) * MESSAGE];
     int messages = 0, end = (round + 1) * row->ranks;
     for (int i = 0; i < SPACE; i++) own[i] = 1e30;
-    for (int i = 0; i < (row->ranks - 1) * PIECE; i++) staging[i] = 1e30;
+    for (int i = 0; i < (row->ranks - 1) * MESSAGE; i++) staging[i] = 1e30;
     for (int slot = round * row->ranks; slot < end && slot < row->slots; slot++) {
         int mine = slot - round * row->ranks == row->rank;
-        memcpy(mine ? own + REST : staging + messages++ * PIECE, leaves[slot], sizeof leaves[slot]);
+        memcpy(mine ? own + REST : staging + messages++ * MESSAGE + BEFORE, leaves[slot], sizeof leaves[slot]);
     }
     trial_set_all(t, trial_find(t, "leaf"), own);
     trial_set_all(t, trial_find(t, "staging"), staging);
@@ -306,6 +307,42 @@ static void test_widen(void **state) {
     (void)state;
     check_widen(DTYPE_BF16, 8);
     check_widen(DTYPE_F16, 5);
+}
+
+/* ---- clear ---- */
+
+enum { CLEAR_BEGIN = 128, CLEAR = 64, CLEAR_SPACE = 320 };
+
+static int clear_op(const struct op_case *row, struct builder *b, int *y) {
+    struct op op = builder_op(b, OP_clear);
+    int space;
+    (void)row;
+    *y = NONE;
+    TRY(case_buffer(b, "space", BUF_GRAD, dtype_of_sums(b->type), CLEAR_SPACE, 0, &space));
+    TRY(plan_view(b->plan, space, CLEAR_BEGIN, CLEAR, &op.out[0]));
+    return plan_add_op(b->plan, &op);
+}
+
+/* Zeros, whose sign is positive, in the view and nowhere else. */
+static void test_clear(void **state) {
+    (void)state;
+    static const struct op_case row = {.name = "clear", .emit = clear_op, .batch = 1, .time = 1};
+    static const double zeros[CLEAR];
+    static const enum dtype types[] = {DTYPE_F32, DTYPE_F64, DTYPE_BF16, DTYPE_F16};
+    for (int k = 0; k < 4; k++) {
+        struct trial t;
+        trial_open(&t, &row, types[k]);
+        double *before = trial_named(&t, "space");
+        trial_run(&t, SEG_MICRO_FIRST);
+        double *after = trial_named(&t, "space");
+        const int end = CLEAR_BEGIN + CLEAR;
+        assert_same_bits(after, before, CLEAR_BEGIN);
+        assert_same_bits(after + CLEAR_BEGIN, zeros, CLEAR);
+        assert_same_bits(after + end, before + end, CLEAR_SPACE - end);
+        assert_true(before[CLEAR_BEGIN] != 0);
+        free(before), free(after);
+        trial_close(&t);
+    }
 }
 
 /* ---- adamw on a part of the space ---- */

@@ -28,6 +28,7 @@ static const struct {
     {OP_all_reduce, "messages between ranks: training on several ranks"},
     {OP_reduce_scatter, "messages between ranks: training on several ranks"},
     {OP_widen, "every value: test_op_ranks.c"},
+    {OP_clear, "what it writes: test_op_ranks.c"},
     {OP_hash, "what it sees: test_op_ranks.c"},
     {OP_cast, "the copy of the parameters, in every bf16 trial: test_op_training.c"},
 };

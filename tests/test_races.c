@@ -259,16 +259,15 @@ static void waits_that_are_late(void **state) {
     assert_race(plan, OP_sum_squares, touches, OP_gather_norms);
 }
 
-/* The last op that makes gradients of the first bucket that leaves. */
+/* The last op before an exchange that makes gradients of its bucket. */
 static int last_writer(const struct plan *plan, int exchange) {
+    const struct op *ops = plan->ops, *bucket = &ops[exchange];
     for (int i = exchange - 1; i >= plan->segment_begin[SEG_MICRO_LAST]; i--)
-        for (int o = 0; o < op_info[plan->ops[i].kind].outs; o++) {
-            int64_t offset, size = (int64_t)dtype_size(plan->bufs[plan->flat_grads].type);
-            int buf = plan->ops[i].out[o];
-            if (buf == NONE || buf_root(plan, buf, &offset) != plan->flat_grads || plan->ops[i].kind == OP_fold)
-                continue;
-            int64_t begin = offset / size, end = begin + buf_elems(&plan->bufs[buf]);
-            if (begin < plan->ops[exchange].attr.end && plan->ops[exchange].attr.begin < end) return i;
+        for (int o = 0; o < op_info[ops[i].kind].outs; o++) {
+            int64_t begin;
+            if (ops[i].kind == OP_fold || !plan_is_grads(plan, ops[i].out[o], &begin)) continue;
+            int64_t end = begin + buf_elems(&plan->bufs[ops[i].out[o]]);
+            if (begin < bucket->attr.end && bucket->attr.begin < end) return i;
         }
     fail_msg("nothing writes the bucket");
     return NONE;

@@ -108,14 +108,14 @@ static void check_params(const struct view *view) {
 /* Any op of a micro-batch: its leaf of the gradients that it makes, and of what lies between this parameter and the next. */
 static void write_leaves(const struct kernel_args *a) {
     const struct step_block *step = a->step;
+    const struct op *op = &me->plan->ops[a - me->exec->args];
     for (int k = 0; k < MAX_IN; k++) check_params(&a->in[k]);
     for (int k = 0; k < MAX_OUT; k++) {
-        int64_t begin = place_in(me->plan->flat_grads, a->out[k].data);
-        if (me->plan->slot_losses != NONE && place_in(me->plan->slot_losses, a->out[k].data) == 0)
-            ((uint64_t *)a->out[k].data)[step->slot] = loss_of(me->step, (int)step->slot);
-        if (begin < 0) continue;
-        int64_t n = (elements(&a->out[k]) + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN;
+        int64_t begin, n = (elements(&a->out[k]) + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN;
         uint64_t *grads = a->out[k].data;
+        if (op->out[k] != NONE && op->out[k] == me->plan->slot_losses)
+            grads[step->slot] = loss_of(me->step, (int)step->slot);
+        if (!plan_is_grads(me->plan, op->out[k], &begin)) continue;
         for (int64_t i = 0; i < n; i++) {
             uint64_t leaf = leaf_of(me->setup->numbers, me->step, (int)step->slot, (int)step->micro, begin + i);
             grads[i] = a->add >> k & 1 ? sum_of(me->setup->numbers, grads[i], leaf) : leaf;
@@ -137,8 +137,8 @@ static void fold(const struct kernel_args *a) {
 static void tree_finish(const struct kernel_args *a) {
     const struct view *kept = a->in[2].data ? &a->in[2] : &a->out[1];
     const int *program = a->attr->program + (a->attr->rounds > 1 ? a->step->round : 0);
-    int64_t n = elements(&a->in[1]), columns = kept->dim[1];
-    const uint64_t *staging = a->in[0].data, *own = a->in[1].data;
+    int64_t n = elements(&a->in[1]), message = a->in[0].dim[1], columns = kept->dim[1];
+    const uint64_t *staging = (const uint64_t *)a->in[0].data + a->attr->column, *own = a->in[1].data;
     uint64_t *out = a->out[0].data, *held = kept->data ? (uint64_t *)kept->data + a->attr->begin : NULL;
     for (int64_t i = 0; i < n; i++) {
         uint64_t stack[TREE_MAX_COVER + 2];
@@ -146,7 +146,7 @@ static void tree_finish(const struct kernel_args *a) {
         for (int at = program[0]; at < program[1]; at++) {
             int code = a->attr->program[at];
             if (code >= 0) {
-                stack[depth++] = staging[code * n + i];
+                stack[depth++] = staging[code * message + i];
             } else if (code == TREE_ADD) {
                 depth--;
                 stack[depth - 1] = sum_of(0, stack[depth - 1], stack[depth]);
@@ -202,6 +202,8 @@ static cpu_kernel *kernel_of(enum op_kind kind, int numbers, cpu_kernel *real) {
         return hash_chunks;
     case OP_clip:
         return clip;
+    case OP_clear:
+        return real;
     case OP_adamw:
         return adamw;
     default:
