@@ -448,6 +448,7 @@ int main(void) {
         cmocka_unit_test(test_hash_when_asked),
         cmocka_unit_test(test_rounds),
         cmocka_unit_test(test_widen),
+        cmocka_unit_test(test_clear),
         cmocka_unit_test(test_update_of_parts),
     };
     return cmocka_run_group_tests_name("op_ranks", tests, NULL, NULL);
