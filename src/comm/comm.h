@@ -70,6 +70,7 @@ struct comm {
     int speaker;             /* then the rank that tells it: the lowest that failed */
     int common;              /* what failed is not the speaker's own: the message names who */
     int silent;              /* another rank has said why the job ends */
+    int broken;              /* a wait has failed; starts and waits fail from then on, and leave its message */
 
     double timeout_s;                         /* how long a wait may last; 0: for ever */
     const volatile sig_atomic_t *stop_signal; /* not 0 after a signal asked for a stop; may be NULL */

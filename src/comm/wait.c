@@ -14,6 +14,7 @@ enum { SPINS = 200, YIELDS = 2000, SLEEP_NS = 50000 };
 
 int comm_start(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
                const struct comm_message *receives, int n_receives) {
+    if (comm->broken) return STATUS_FAILED;
     if (line >= comm->lines || comm->busy[line])
         return fail(STATUS_FAILED, "comm: line %d of %d is %s", line, comm->lines,
                     line < comm->lines ? "under way already" : "not there");
@@ -29,6 +30,7 @@ int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum) {
     if (!comm->transport->start_sum)
         return fail(STATUS_USAGE, "dist.reduce: the transport '%s' has no sums of its own; set it to tree",
                     comm->transport->name);
+    if (comm->broken) return STATUS_FAILED;
     if (line >= comm->lines || comm->busy[line]) return fail(STATUS_FAILED, "comm: line %d is under way already", line);
     comm_lock(comm);
     int status = comm->transport->start_sum(comm, line, sum);
@@ -148,10 +150,9 @@ static void pause_between(long polls) {
     nanosleep(&shortly, NULL);
 }
 
-int comm_wait(struct comm *comm, int line) {
+static int wait_for(struct comm *comm, int line) {
     enum { LOOK_EVERY_MS = 100, MOST_S = 1 };
     struct waiting w = {0};
-    if (line >= comm->lines || !comm->busy[line]) return 0;
     for (long polls = 0;; polls++) {
         int done = 0;
         TRY(test(comm, line, &done));
@@ -166,6 +167,15 @@ int comm_wait(struct comm *comm, int line) {
         w.last_look = now;
         TRY(look_around(comm, line, &w, now));
     }
+}
+
+/* What could not be waited for ends the job: nothing more is sent, and later failures do not take the place of the first. */
+int comm_wait(struct comm *comm, int line) {
+    if (line >= comm->lines || !comm->busy[line]) return 0;
+    if (comm->broken) return STATUS_FAILED;
+    int status = wait_for(comm, line);
+    comm->broken = status != 0;
+    return status;
 }
 
 int comm_wait_all(struct comm *comm) {
