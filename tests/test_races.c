@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "model/model.h"
 #include "plan/passes.h"
+#include "plan/tree.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,6 +145,78 @@ static void all_kinds_are_free_of_races(void **state) {
             count++;
         }
     printf("%d kinds of plans\n", count);
+}
+
+/* ---- messages ---- */
+
+enum { MOST_MESSAGES = 128 };
+
+/* What one rank says to another in an op, or hears from it. */
+struct talk {
+    int peer, receives, count;
+    int64_t bytes[MOST_MESSAGES], sum;
+};
+
+static void listen(void *context, const struct wire *wire) {
+    struct talk *talk = context;
+    if (wire->peer != talk->peer || wire->receives != talk->receives) return;
+    assert_true(talk->count < MOST_MESSAGES && wire->bytes > 0);
+    talk->bytes[talk->count++] = wire->bytes;
+    talk->sum += wire->bytes;
+}
+
+static struct talk talk_of(const struct plan *plan, const struct op *op, int round, int peer, int receives) {
+    struct talk talk = {.peer = peer, .receives = receives};
+    plan_wire(plan, op, round, listen, &talk);
+    return talk;
+}
+
+/* How many sums or leaves of the bucket `rank` has for each owner. */
+static int64_t sums_of(const struct plan *plan, int round, int rank) {
+    struct tree_node nodes[TREE_MAX_COVER];
+    int lo, hi, ranks = plan->request.ranks;
+    if (plan->zero == 2) return round * ranks + rank < plan->slots;
+    tree_range(plan->slots, ranks, rank, &lo, &hi);
+    return tree_cover(plan->slots, lo, hi, nodes);
+}
+
+static void check_talk(struct plan *const *plans, const struct op *const *ops, int round) {
+    int ranks = plans[0]->request.ranks;
+    for (int from = 0; from < ranks; from++)
+        for (int to = 0; to < ranks; to++) {
+            if (from == to) continue;
+            struct talk said = talk_of(plans[from], ops[from], round, to, 0);
+            struct talk heard = talk_of(plans[to], ops[to], round, from, 1);
+            assert_int_equal(said.count, heard.count);
+            assert_memory_equal(said.bytes, heard.bytes, sizeof said.bytes);
+            if (ops[from]->kind != OP_exchange) continue;
+            int b = 0;
+            while (plans[from]->buckets[b].begin != ops[from]->attr.begin) b++;
+            struct span piece = plan_piece(plans[from], b, to);
+            int64_t size = (int64_t)dtype_size(plans[from]->bufs[plans[from]->flat_params].type);
+            assert_int_equal(said.sum, sums_of(plans[from], round, from) * (piece.end - piece.begin) * size);
+        }
+}
+
+/* Each message has its other half, of the same size, in the order of the two lists; owners get what they add and nothing else. */
+static void messages_pair_up(void **state) {
+    (void)state;
+    for (int i = 0; i < 3 * 2 * 2 * (MOST_RANKS - 1); i++) {
+        const struct kind kind = {
+            .ranks = 2 + i / 12, .zero = i % 3, .overlap = 1, .micro_batches = 1 + i / 3 % 2, .precision = i / 6 % 2};
+        struct plan *plans[MOST_RANKS];
+        const struct op *starting[MOST_RANKS][256], *ops[MOST_RANKS];
+        for (int r = 0; r < kind.ranks; r++) plans[r] = make(&kind, r);
+        for (int s = 0; s < SEG_COUNT; s++) {
+            int count = 0, rounds = kind.zero == 2 && (s == SEG_MICRO_LAST || s == SEG_FOLD) ? plans[0]->rounds : 1;
+            for (int r = 0; r < kind.ranks; r++) count = list_starts(plans[r], (enum segment)s, 0, starting[r]);
+            for (int k = 0; k < count; k++) {
+                for (int r = 0; r < kind.ranks; r++) ops[r] = starting[r][k];
+                for (int round = 0; round < rounds; round++) check_talk(plans, ops, round);
+            }
+        }
+        for (int r = 0; r < kind.ranks; r++) plan_free(plans[r]);
+    }
 }
 
 /* ---- damage ---- */
@@ -314,9 +387,13 @@ static void lines_in_use(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_kinds_are_free_of_races),    cmocka_unit_test(waits_that_are_missing),
-        cmocka_unit_test(waits_for_parameters),           cmocka_unit_test(waits_that_are_late),
-        cmocka_unit_test(ops_in_the_time_of_an_exchange), cmocka_unit_test(lines_in_use),
+        cmocka_unit_test(all_kinds_are_free_of_races),
+        cmocka_unit_test(messages_pair_up),
+        cmocka_unit_test(waits_that_are_missing),
+        cmocka_unit_test(waits_for_parameters),
+        cmocka_unit_test(waits_that_are_late),
+        cmocka_unit_test(ops_in_the_time_of_an_exchange),
+        cmocka_unit_test(lines_in_use),
     };
     return cmocka_run_group_tests_name("races", tests, NULL, NULL);
 }
