@@ -26,9 +26,14 @@ static int add_flat(struct plan *plan, const char *name, enum buf_kind kind, int
     return plan_add_buf(plan, &buf, id);
 }
 
+/* More buckets than that hide no more communication, and each has its ops, its line and its messages. */
+enum { MOST_BUCKETS = 1024 };
+
 static int cut(struct plan *plan, double bucket_mb) {
     int64_t size = (int64_t)dtype_size(plan->bufs[plan->flat_params].type);
     int64_t elems = (int64_t)(bucket_mb * 1048576) / size / CHUNK * CHUNK;
+    int64_t least = (plan->flat_elems + MOST_BUCKETS - 1) / MOST_BUCKETS;
+    if (elems < least) elems = (least + CHUNK - 1) / CHUNK * CHUNK;
     if (elems < CHUNK) elems = CHUNK;
     int count = (int)((plan->flat_elems + elems - 1) / elems);
     plan->buckets = calloc((size_t)count, sizeof *plan->buckets);
