@@ -91,6 +91,7 @@ int comm_reserve(struct comm *comm, int lines, const int *messages) {
 }
 
 int comm_agree(struct comm *comm, int status) {
+    if (comm->agreed) return status; /* inside of another agreement: all have failed, and the first to tell is known */
     int largest = status, first = status ? comm->size - comm->rank : 0;
     TRY(comm_largest(comm, &largest));
     if (!largest) return 0;

@@ -77,7 +77,9 @@ struct comm {
     int64_t step;                             /* what this rank is at, */
     const char *doing;                        /* for messages; NULL: nothing in particular */
 
-    int lines, under_way;       /* lines that there is room for; those that are under way */
+    int lines;                  /* that there is room for */
+    _Atomic int under_way;      /* how many of them are */
+    int threads;                /* the transport may be called from several threads, one at a time */
     unsigned char *busy;        /* one a line */
     struct comm_message *room;  /* 2 * size: messages of the functions below, */
     int *values;                /* and a number a rank */
@@ -108,6 +110,7 @@ int comm_wait_all(struct comm *comm);
 /* A thread that polls, for as long as the ranks compute; without it, who computes should poll now and then. */
 int comm_thread_start(struct comm *comm);
 void comm_thread_stop(struct comm *comm);
+int comm_thread_failure(struct comm *comm); /* what it has met, with the lock held */
 void comm_lock(struct comm *comm);
 void comm_unlock(struct comm *comm);
 

@@ -63,6 +63,7 @@ static void add_bf16(void *in, void *inout, int *count, MPI_Datatype *type) {
 static int mpi_open(struct comm *comm) {
     int provided;
     TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread"));
+    comm->threads = provided >= MPI_THREAD_SERIALIZED;
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     struct mpi *mpi = calloc(1, sizeof *mpi);
     if (!mpi) return fail(STATUS_FAILED, "MPI: out of memory");

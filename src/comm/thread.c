@@ -14,6 +14,7 @@ struct comm_thread {
     pthread_t thread;
     pthread_mutex_t mutex;
     int stop;
+    struct failure failure; /* of a test; whoever waits raises it */
 };
 
 void comm_lock(struct comm *comm) {
@@ -24,7 +25,10 @@ void comm_unlock(struct comm *comm) {
     if (comm->thread) pthread_mutex_unlock(&comm->thread->mutex);
 }
 
-/* A failed test is met again, and told, by who waits. */
+/* With the lock held. */
+int comm_thread_failure(struct comm *comm) { return comm->thread ? failure_raise(&comm->thread->failure) : 0; }
+
+/* A failed test need not fail again: it is kept for who waits. */
 static void *work(void *argument) {
     struct comm *comm = argument;
     const struct timespec rest = {0, REST_NS};
@@ -34,7 +38,8 @@ static void *work(void *argument) {
         for (int line = 0; line < comm->lines && comm->under_way; line++) {
             int done = 0;
             if (!comm->busy[line]) continue;
-            if (!comm->transport->test(comm, line, &done) && done) {
+            failure_keep(&comm->thread->failure, comm->transport->test(comm, line, &done));
+            if (done) {
                 comm->busy[line] = 0;
                 comm->under_way--;
             }
@@ -48,6 +53,9 @@ static void *work(void *argument) {
 
 int comm_thread_start(struct comm *comm) {
     if (comm->thread || comm->size == 1) return 0;
+    if (!comm->threads)
+        return fail(STATUS_USAGE, "dist.progress: this %s may be called from one thread only; set it to poll",
+                    comm->transport->name);
     struct comm_thread *t = calloc(1, sizeof *t);
     if (!t) return fail(STATUS_FAILED, "out of memory");
     sigset_t all, before;

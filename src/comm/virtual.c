@@ -68,6 +68,7 @@ int virtual_join(struct virtual_world *world, int rank, struct comm *comm) {
 
 static int virtual_open(struct comm *comm) {
     const struct rank *me = comm->own;
+    comm->threads = 1;
     comm->rank = me->rank;
     comm->size = comm->local_size = me->world->size;
     return 0;

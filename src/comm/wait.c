@@ -12,16 +12,24 @@
 
 enum { SPINS = 200, YIELDS = 2000, SLEEP_NS = 50000 };
 
-int comm_start(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
-               const struct comm_message *receives, int n_receives) {
+/* On success the lock is held. */
+static int take_line(struct comm *comm, int line) {
     if (comm->broken) return STATUS_FAILED;
-    if (line >= comm->lines || comm->busy[line])
-        return fail(STATUS_FAILED, "comm: line %d of %d is %s", line, comm->lines,
-                    line < comm->lines ? "under way already" : "not there");
+    if (line >= comm->lines) return fail(STATUS_FAILED, "comm: there is no line %d of %d", line, comm->lines);
     comm_lock(comm);
-    int status = comm->transport->start(comm, line, sends, n_sends, receives, n_receives);
+    if (comm->busy[line]) {
+        comm_unlock(comm);
+        return fail(STATUS_FAILED, "comm: line %d is under way already", line);
+    }
     comm->busy[line] = 1;
     comm->under_way++;
+    return 0;
+}
+
+int comm_start(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
+               const struct comm_message *receives, int n_receives) {
+    TRY(take_line(comm, line));
+    int status = comm->transport->start(comm, line, sends, n_sends, receives, n_receives);
     comm_unlock(comm);
     return status;
 }
@@ -30,12 +38,8 @@ int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum) {
     if (!comm->transport->start_sum)
         return fail(STATUS_USAGE, "dist.reduce: the transport '%s' has no sums of its own; set it to tree",
                     comm->transport->name);
-    if (comm->broken) return STATUS_FAILED;
-    if (line >= comm->lines || comm->busy[line]) return fail(STATUS_FAILED, "comm: line %d is under way already", line);
-    comm_lock(comm);
+    TRY(take_line(comm, line));
     int status = comm->transport->start_sum(comm, line, sum);
-    comm->busy[line] = 1;
-    comm->under_way++;
     comm_unlock(comm);
     return status;
 }
@@ -43,7 +47,8 @@ int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum) {
 static int test(struct comm *comm, int line, int *done) {
     comm_lock(comm);
     *done = !comm->busy[line]; /* the progress thread may have met its end */
-    int status = *done ? 0 : comm->transport->test(comm, line, done);
+    int status = comm_thread_failure(comm);
+    if (!status && !*done) status = comm->transport->test(comm, line, done);
     if (!status && *done && comm->busy[line]) {
         comm->busy[line] = 0;
         comm->under_way--;
@@ -79,7 +84,7 @@ static int missing(struct comm *comm, int line) {
  * so that one line is printed and not one a rank. */
 static double patience(const struct comm *comm, int late) {
     int before = comm->rank - (late >= 0 && late < comm->rank);
-    return before < 4 ? before : 4;
+    return before;
 }
 
 struct waiting {
@@ -171,7 +176,7 @@ static int wait_for(struct comm *comm, int line) {
 
 /* What could not be waited for ends the job: nothing more is sent, and later failures do not take the place of the first. */
 int comm_wait(struct comm *comm, int line) {
-    if (line >= comm->lines || !comm->busy[line]) return 0;
+    if (line >= comm->lines) return 0;
     if (comm->broken) return STATUS_FAILED;
     int status = wait_for(comm, line);
     comm->broken = status != 0;

@@ -85,6 +85,12 @@ static int init_param(struct run *run, const struct param *param, const char *va
     return 0;
 }
 
+/* What ops read of the parameters. With ZeRO ranks send them to each other, which none must wait for in vain. */
+static int start(struct run *run, int status) {
+    if (run->plan->zero) status = comm_agree(run->comm, status);
+    return status ? status : run->backend->run(run->exec, SEG_START);
+}
+
 int run_init(struct run *run) {
     const struct plan *plan = run->plan;
     enum dtype type = plan->bufs[plan->flat_params].type;
@@ -92,14 +98,13 @@ int run_init(struct run *run) {
     for (int i = 0; i < plan->n_params; i++)
         if (plan->params[i].elems > largest) largest = plan->params[i].elems;
     void *values = malloc((size_t)largest * dtype_size(type));
-    if (!values) return fail(STATUS_FAILED, "out of memory for initial values");
-    int status = 0;
+    int status = values ? 0 : fail(STATUS_FAILED, "out of memory for initial values");
     for (int i = 0; i < plan->n_params && !status; i++) {
         model_init(&plan->params[i], i, (uint32_t)run->config->train.seed, type, values);
         status = init_param(run, &plan->params[i], values);
     }
     free(values);
-    return status ? status : run->backend->run(run->exec, SEG_START);
+    return start(run, status);
 }
 
 /* A slice of one kind of array (parameters or a moment), under its checkpoint name. Host pointers: the store of this backend can be
@@ -151,9 +156,9 @@ static int make_arrays(struct run *run, int saving, int with_moments) {
 }
 
 static int load(struct run *run, const char *path, int with_moments) {
-    TRY(make_arrays(run, 0, with_moments));
-    TRY(ckpt_load(path, run->arrays, run->n_arrays));
-    return run->backend->run(run->exec, SEG_START);
+    int status = make_arrays(run, 0, with_moments);
+    if (!status) status = ckpt_load(path, run->arrays, run->n_arrays);
+    return start(run, status);
 }
 
 int run_load(struct run *run, const char *path) { return load(run, path, 1); }

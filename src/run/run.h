@@ -36,7 +36,7 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
              const struct backend *backend);
 void run_close(struct run *run);
 
-/* Initial values, a function of train.seed. */
+/* Initial values, a function of train.seed. This and loading are collective where the plan shards parameters (plan->zero). */
 int run_init(struct run *run);
 
 /* Reads parameters, and optimizer moments if the plan has them, from the checkpoint folder `path`. */

@@ -40,6 +40,7 @@ static int count_step(struct trainer *t, const struct step_report *report) {
 static int one_step(struct trainer *t) {
     const struct config *c = t->config;
     struct step_report report = {0};
+    t->comm->step = t->step;
     if (c->train.eval_every && t->step > 0 && t->step % c->train.eval_every == 0) TRY(evaluate(t, &report));
     TRY(check_stop(t));
     int status = trainer_step(t, &report);
@@ -89,6 +90,8 @@ int train_run(const struct config *config, struct comm *comm, const struct train
         if (!status) status = arrived;
     }
     comm->stop_signal = NULL;
+    t.in_use = status && status != STATUS_STOPPED && !comm->agreed && comm->size > 1;
+    if (t.in_use) comm_thread_stop(comm);
     trainer_close(&t);
     signals_restore();
     return status;

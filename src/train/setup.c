@@ -143,9 +143,11 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
 
 void trainer_close(struct trainer *t) {
     if (t->metrics) fclose(t->metrics);
-    guard_close(t);
-    audit_close(t);
-    run_close(&t->run);
+    if (!t->in_use) {
+        guard_close(t);
+        audit_close(t);
+        run_close(&t->run);
+    }
     prefetch_close(&t->prefetch);
     sampler_close(&t->sampler);
     windows_close(&t->val);

@@ -72,6 +72,7 @@ struct trainer {
     int64_t step, adam_step, skipped, skipped_in_a_row;
     struct loss_scale scale;
     int64_t saved_step; /* the last checkpoint's; -1: none */
+    int in_use;         /* messages may still come into its memory: it is not freed, the job ends */
     struct guard guard;
     struct audit audit;
     struct fault fault;
