@@ -30,7 +30,7 @@ int64_t plan_flops(const struct plan *plan, enum segment segment) {
 int64_t plan_step_flops(const struct plan *plan) {
     int64_t flops = plan_flops(plan, SEG_UPDATE);
     if (plan->segment_end[SEG_MICRO_FIRST] == plan->segment_begin[SEG_MICRO_FIRST]) return 0;
-    int slots = plan_n_slots(plan), rounds = plan->zero == 2 ? plan->rounds : slots;
+    int slots = plan_n_slots(plan), rounds = plan_n_rounds(plan);
     for (int i = 0; i < rounds; i++) {
         for (int micro = 0; i < slots && micro < plan->micro_batches; micro++)
             flops += plan_flops(plan, plan_micro_segment(plan, i, micro));

@@ -127,7 +127,7 @@ int plan_await_params(struct plan *plan, enum segment segment) {
     for (int b = 0; b < plan->n_buckets; b++) {
         int at = plan->segment_begin[segment], end = plan->segment_end[segment];
         while (at < end && !reads(plan, &plan->ops[at], plan->buckets[b])) at++;
-        if (at == end) continue; /* nothing reads it: the next gathering of this bucket waits */
+        if (at == end) continue; /* nothing here reads it */
         struct op wait = plan_new_op(OP_wait);
         wait.segment = segment;
         wait.in[0] = plan->flat_copy;

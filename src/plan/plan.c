@@ -36,6 +36,8 @@ int plan_n_slots(const struct plan *plan) {
     return (plan->slot_hi - plan->slot_lo + plan->slot_step - 1) / plan->slot_step;
 }
 
+int plan_n_rounds(const struct plan *plan) { return plan->zero == 2 ? plan->rounds : plan_n_slots(plan); }
+
 enum segment plan_micro_segment(const struct plan *plan, int i, int micro) {
     int last_micro = micro == plan->micro_batches - 1, last_slot = i == plan_n_slots(plan) - 1;
     if (last_micro && (last_slot || plan->zero == 2)) return SEG_MICRO_LAST;

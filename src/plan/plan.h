@@ -227,6 +227,8 @@ const char *segment_name(enum segment segment);
 
 /* The slots of this rank, in the order in which it computes them: slot_lo + i * slot_step. */
 int plan_n_slots(const struct plan *plan);
+/* How many times a step goes through them: as often, or with ZeRO 2 once more where other ranks have one more. */
+int plan_n_rounds(const struct plan *plan);
 /* What computes a micro-batch of the i-th of them, and what runs once it is done (SEG_COUNT: nothing). With ZeRO 2 there may be one
  * round more than slots of this rank: i is then plan_n_slots(), and only the second is asked. */
 enum segment plan_micro_segment(const struct plan *plan, int i, int micro);

@@ -1,5 +1,6 @@
 /* Communication goes on under the ops that follow it. Until its wait, nothing may write what it reads or touch what it writes; this
- * walks through two steps and an evaluation, as the trainer runs them, and proves it for every op. */
+ * walks through two steps and an evaluation, as the trainer runs them, and proves it for every op and every
+ * buffer. That values do not share memory with what is under way is the memory pass's part: a wait has what it ends as operands, and so keeps it alive. */
 #include "plan/passes.h"
 
 #include <stdlib.h>
@@ -131,7 +132,7 @@ static int walk_slot_again(struct walk *w) {
 static int walk_step(struct walk *w) {
     const struct plan *plan = w->plan;
     if (plan->audit != NONE) TRY(walk_slot_again(w));
-    int slots = plan_n_slots(plan), rounds = plan->zero == 2 ? plan->rounds : slots;
+    int slots = plan_n_slots(plan), rounds = plan_n_rounds(plan);
     for (int i = 0; i < rounds; i++) {
         for (int micro = 0; i < slots && micro < plan->micro_batches; micro++)
             TRY(walk_segment(w, plan_micro_segment(plan, i, micro)));

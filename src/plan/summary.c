@@ -209,6 +209,7 @@ int plan_json(const struct plan *plan, const struct config *config, struct plan 
     cJSON_AddNumberToObject(top, "rank", plan->request.rank);
     cJSON_AddNumberToObject(top, "ranks", plan->request.ranks);
     cJSON_AddItemToObject(top, "slots", cJSON_CreateIntArray(slots, 2));
+    cJSON_AddNumberToObject(top, "slot_step", plan->slot_step); /* not 1: every so many of the range are this rank's */
     cJSON_AddNumberToObject(top, "ops", plan->n_ops);
     cJSON_AddNumberToObject(top, "step_flops", (double)plan_step_flops(plan));
     cJSON_AddNumberToObject(top, "wire_bytes", (double)plan_wire_bytes(plan));

@@ -60,7 +60,7 @@ static int run_slot(struct trainer *t, int i) {
 
 static int run_slots(struct trainer *t) {
     const struct plan *plan = t->run.plan;
-    int rounds = plan->zero == 2 ? plan->rounds : plan_n_slots(plan);
+    int rounds = plan_n_rounds(plan);
     TRY(fault_begin_step(t));
     TRY(audit_begin(t));
     for (int i = 0; i < rounds; i++) TRY(run_slot(t, i));
