@@ -31,29 +31,13 @@ chmod +x report
 # start FAULT RUN OPTION...: 3 ranks in the background, as $job.
 start() {
     local fault=$1
-    run=$2
+    run=$2 watched=$2
     shift 2
     rm -rf pids && mkdir pids
     LAST="LOCKSTEP_FAULT=$fault $MPIRUN -np 3 lockstep train run.yaml --run $run $*"
     LOCKSTEP_FAULT=$fault "$MPIRUN" -np 3 ./report "$LOCKSTEP" train run.yaml --run "$run" "$@" >"$OUT" 2>"$ERR" </dev/null &
     job=$!
     background+=("$job")
-}
-
-# after_step N: waits until the run in the background has reported that step.
-after_step() {
-    local tries=0
-    until grep -q "^{\"step\": $1," "runs/$run/metrics.jsonl" 2>/dev/null; do
-        kill -0 "$job" 2>/dev/null || die "$run ended before step $1"
-        ((++tries < 6000)) || die "$run has not reached step $1 in 60 s"
-        sleep 0.01
-    done
-}
-
-# ends: waits for the run in the background; its exit status is in $status. The shell's word about a kill is not news.
-ends() {
-    status=0
-    { wait "$job"; } 2>/dev/null || status=$?
 }
 
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }

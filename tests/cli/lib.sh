@@ -21,6 +21,7 @@ export LC_ALL=C OMP_NUM_THREADS=1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
 
+job='' watched='' # the last run in the background: its process, its name
 background=() # process ids to end with the script
 own_scratch=
 if [[ ! ${SCRATCH:-} ]]; then
@@ -131,6 +132,22 @@ same_run() {
     # In a variable first: a failure inside $(...) ends the script only there.
     a=$(hash_of "$1") && b=$(hash_of "$2") || exit 1
     same "the hashes of $1 and $2" "$a" "$b"
+}
+
+# after_step N: waits until the run in the background ($watched, of $job) has reported that step.
+after_step() {
+    local tries=0
+    until grep -q "^{\"step\": $1," "runs/$watched/metrics.jsonl" 2>/dev/null; do
+        kill -0 "$job" 2>/dev/null || die "$watched ended before step $1"
+        ((++tries < 6000)) || die "$watched has not reached step $1 in 60 s"
+        sleep 0.01
+    done
+}
+
+# ends: waits for the run in the background; its exit status is in $status. The shell's word about a kill is not news.
+ends() {
+    status=0
+    { wait "$job"; } 2>/dev/null || status=$?
 }
 
 # tiny_config FILE: the smallest model that has every part.

@@ -26,22 +26,6 @@ start() {
     watched=$run
 }
 
-# after_step N: waits until the run in the background has reported that step.
-after_step() {
-    local tries=0
-    until grep -q "^{\"step\": $1," "runs/$watched/metrics.jsonl" 2>/dev/null; do
-        kill -0 "$job" 2>/dev/null || die "$watched ended before step $1"
-        ((++tries < 6000)) || die "$watched has not reached step $1 in 60 s"
-        sleep 0.01
-    done
-}
-
-# ends: waits for the run in the background; its exit status is in $status. The shell's word about a kill is not news.
-ends() {
-    status=0
-    { wait "$job"; } 2>/dev/null || status=$?
-}
-
 # stop SIGNAL STATUS
 stop() {
     kill -s "$1" "$job" || die "$watched is gone before it could be sent SIG$1"
