@@ -26,7 +26,7 @@ static void *work(void *argument) {
     struct member *m = argument;
     struct comm comm;
     m->status = virtual_join(m->world, m->rank, &comm);
-    comm.timeout_s = 20;
+    comm.phase.timeout_s = 20;
     if (!m->status) m->status = m->body(&comm);
     snprintf(m->message, sizeof m->message, "%s", m->status ? fail_message() : "");
     comm_close(&comm);
@@ -182,7 +182,7 @@ static void sizes_agree(void **state) {
 /* Rank 2 never comes. */
 static int stay_away(struct comm *comm) {
     int mine = comm->rank, all[3];
-    comm->timeout_s = 0.2;
+    comm->phase.timeout_s = 0.2;
     return comm->rank == 2 ? 0 : comm_gather_equal(comm, &mine, all, sizeof mine);
 }
 

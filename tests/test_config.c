@@ -82,7 +82,7 @@ static void defaults_are_the_documented_ones(void **state) {
         "dist: {zero: 0, reduce: tree, bucket_mb: 25, wire: fp32, overlap: true, progress: poll, timeout_s: 600}, "
         "ckpt: {every: 500, "
         "keep: 3, "
-        "last: true},\n"
+        "last: true, timeout_s: 3600},\n"
         "guard: {every: 0, audit_every: 0, max_skipped: 10}}\n";
     assert_int_equal(config_load_text(&documented, text, strlen(text), "text"), 0);
     for (int i = 0; i < config_schema.count; i++)

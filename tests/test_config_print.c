@@ -24,7 +24,7 @@ static const char others[] =
     "dist: {zero: 1, reduce: vendor, bucket_mb: 0.1, wire: bf16, overlap: false, progress: thread, timeout_s: 0.5}, "
     "ckpt: {every: 0, "
     "keep: 2147483647, "
-    "last: false},\n"
+    "last: false, timeout_s: 7.5},\n"
     "guard: {every: 7, audit_every: 9, max_skipped: 0}}\n";
 
 static void copy_field(const struct schema_key *key, struct config *to, const struct config *from) {
@@ -153,6 +153,7 @@ static enum key_class expected_class(const char *key) {
                                       "ckpt.every",
                                       "ckpt.keep",
                                       "ckpt.last",
+                                      "ckpt.timeout_s",
                                       "data.prefetch",
                                       "train.stage",
                                       "train.init_from",

@@ -79,7 +79,7 @@ static void *work(void *argument) {
     struct team *team = member->team;
     struct comm comm;
     failure_keep(&team->failure, virtual_join(team->world, member->rank, &comm));
-    comm.timeout_s = TIMEOUT_S;
+    comm.phase.timeout_s = TIMEOUT_S;
     int all_well = go_on(team);
     for (int i = 0; all_well && i < team->count; i++) {
         struct worker w = {.setup = &team->setups[i], .expected = &team->expected, .comm = &comm};

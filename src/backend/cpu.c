@@ -112,6 +112,7 @@ static void cpu_unload(struct exec *exec) {
     free(exec->sends);
     free(exec->receives);
     free(exec->started);
+    free(exec->started_in);
     free(exec->counts);
     free(exec);
 }

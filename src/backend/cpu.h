@@ -19,7 +19,8 @@ struct exec {
 
     /* Communication, sized at load (cpu_comm.c). */
     struct comm_message *sends, *receives;
-    const struct op **started; /* by line: what started there last */
+    const struct op **started; /* by line: what started there last, */
+    int64_t *started_in;       /* and in which step */
     int64_t *counts;           /* for each rank */
 };
 

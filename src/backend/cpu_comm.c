@@ -11,8 +11,9 @@ int cpu_prepare_comm(struct exec *exec) {
     size_t lines = (size_t)plan->lines + 1, most = 1;
     int *messages = calloc(lines, sizeof *messages);
     exec->started = calloc(lines, sizeof *exec->started);
+    exec->started_in = calloc(lines, sizeof *exec->started_in);
     exec->counts = calloc((size_t)plan->request.ranks, sizeof *exec->counts);
-    if (!messages || !exec->started || !exec->counts) {
+    if (!messages || !exec->started || !exec->started_in || !exec->counts) {
         free(messages);
         return fail(STATUS_FAILED, "backend cpu: out of memory");
     }
@@ -56,10 +57,8 @@ static int start_sum(struct exec *exec, const struct op *op) {
     struct comm_sum sum = {.in = exec->data[op->in[0]], .out = exec->data[op->out[0]], .elems = buf_elems(in)};
     sum.type = in->type == DTYPE_BF16 ? COMM_BF16 : in->type == DTYPE_F64 ? COMM_F64 : COMM_F32;
     if (op->kind == OP_reduce_scatter) {
-        int b = 0;
-        while (plan->buckets[b].begin != op->attr.begin) b++;
         for (int r = 0; r < plan->request.ranks; r++) {
-            struct span piece = plan_piece(plan, b, r);
+            struct span piece = plan_piece(plan, op->attr.bucket, r);
             exec->counts[r] = piece.end - piece.begin;
         }
         sum.counts = exec->counts;
@@ -81,10 +80,18 @@ static int wait(struct exec *exec, const struct op *op) {
     char text[96];
     if (!started) return 0; /* before the first step nothing is on its way */
     describe(started, text);
-    exec->comm->doing = text;
+    const struct comm_phase before = exec->comm->phase;
+    exec->comm->phase.doing = text;
+    exec->comm->phase.step = exec->started_in[op->attr.line];
     int status = comm_wait(exec->comm, op->attr.line);
-    exec->comm->doing = NULL;
+    exec->comm->phase = before;
     return status;
+}
+
+/* Parameters that come back are waited for in the next step: messages say the step that sent them. */
+static void note_start(struct exec *exec, const struct op *op) {
+    exec->started[op->attr.line] = op;
+    exec->started_in[op->attr.line] = exec->comm->phase.step;
 }
 
 int cpu_communicate(struct exec *exec, const struct op *op) {
@@ -95,11 +102,11 @@ int cpu_communicate(struct exec *exec, const struct op *op) {
     case OP_all_gather:
     case OP_gather_losses:
     case OP_gather_norms:
-        exec->started[op->attr.line] = op;
+        note_start(exec, op);
         return start_messages(exec, op);
     case OP_all_reduce:
     case OP_reduce_scatter:
-        exec->started[op->attr.line] = op;
+        note_start(exec, op);
         return start_sum(exec, op);
     default:
         return fail(STATUS_FAILED, "backend cpu: op %s has no transport", op_info[op->kind].name);

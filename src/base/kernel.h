@@ -59,6 +59,7 @@ struct op_attr {
     int64_t word_bytes;         /* hash: bytes of an element */
     int audit;                  /* hash: only where step.audit asks for it */
     const int *order;           /* clip: where the sum of each chunk lies; NULL: in order of the chunks */
+    int bucket;                 /* communication: of gradients or parameters, which bucket */
     int line;                   /* communication: what tells it from others under way (comm/comm.h) */
 };
 

@@ -38,7 +38,7 @@ static int meet(struct comm *comm) {
 int comm_open_with(struct comm *comm, const struct transport *transport, void *own) {
     memset(comm, 0, sizeof *comm);
     comm->size = comm->local_size = 1;
-    comm->timeout_s = DEFAULT_TIMEOUT_S;
+    comm->phase = (struct comm_phase){NULL, -1, DEFAULT_TIMEOUT_S, "dist.timeout_s"};
     comm->own = own;
     gethostname(comm->host, sizeof comm->host - 1);
     comm->transport = transport;
@@ -74,6 +74,7 @@ void comm_close(struct comm *comm) {
 }
 
 int comm_reserve(struct comm *comm, int lines, const int *messages) {
+    if (comm->under_way) return fail(STATUS_FAILED, "comm: no new lines while messages are under way");
     int *counts = malloc(((size_t)lines + 1) * sizeof *counts);
     unsigned char *busy = calloc((size_t)lines + 1, 1);
     free(comm->busy);

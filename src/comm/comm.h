@@ -44,13 +44,21 @@ struct transport {
     int (*start_sum)(struct comm *comm, int line, const struct comm_sum *sum); /* NULL: there is none */
     /* Moves everything on, and tells whether nothing is left to do on this line. */
     int (*test)(struct comm *comm, int line, int *done);
-    /* A rank whose message on this line is not through; -1: none, or not known. */
-    int (*missing)(struct comm *comm, int line);
+    /* The first rank after `after` whose message on this line is not through; -1: none, or not known. */
+    int (*missing)(struct comm *comm, int line, int after);
     void (*close)(struct comm *comm);
     /* Tells all ranks, without waiting for them, that this one is about to stop them and has said why; whether another has. */
     void (*warn)(struct comm *comm);
     int (*warned)(struct comm *comm);
     void (*stop)(struct comm *comm, int status); /* ends all ranks at once; may not return */
+};
+
+/* What the ranks are at: what is said of a wait that fails, and how long one may last. Who changes it for a while puts it back. */
+struct comm_phase {
+    const char *doing;       /* NULL: nothing in particular */
+    int64_t step;            /* -1: none */
+    double timeout_s;        /* 0: for ever */
+    const char *timeout_key; /* the setting that it is from */
 };
 
 struct comm_peer {
@@ -72,10 +80,8 @@ struct comm {
     int silent;              /* another rank has said why the job ends */
     int broken;              /* a wait has failed; starts and waits fail from then on, and leave its message */
 
-    double timeout_s;                         /* how long a wait may last; 0: for ever */
+    struct comm_phase phase;
     const volatile sig_atomic_t *stop_signal; /* not 0 after a signal asked for a stop; may be NULL */
-    int64_t step;                             /* what this rank is at, */
-    const char *doing;                        /* for messages; NULL: nothing in particular */
 
     int lines;                  /* that there is room for */
     _Atomic int under_way;      /* how many of them are */
@@ -93,7 +99,7 @@ int comm_open(struct comm *comm);
 int comm_open_with(struct comm *comm, const struct transport *transport, void *own);
 void comm_close(struct comm *comm);
 
-/* Room for lines 1 to `lines`, of messages[line] sends and receives each; messages[0] is not read. */
+/* Room for lines 1 to `lines`, of messages[line] sends and receives each; messages[0] is not read. Nothing may be under way. */
 int comm_reserve(struct comm *comm, int lines, const int *messages);
 
 /* The transport's functions, safe beside a progress thread. */
@@ -102,7 +108,7 @@ int comm_start(struct comm *comm, int line, const struct comm_message *sends, in
 int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum);
 int comm_poll(struct comm *comm); /* moves on what is under way; cheap where nothing is */
 
-/* Waits until the line is done; at once where it never was started. Fails after comm->timeout_s, and at once where the
+/* Waits until the line is done; at once where it never was started. Fails after comm->phase.timeout_s, and at once where the
  * system tells that the process waited for is gone; the message names rank, host, step and what was being done. */
 int comm_wait(struct comm *comm, int line);
 int comm_wait_all(struct comm *comm);

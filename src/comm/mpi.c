@@ -162,13 +162,15 @@ static int mpi_test(struct comm *comm, int line, int *done) {
     return check(MPI_Testall(l->count, l->request, done, MPI_STATUSES_IGNORE), "MPI_Testall");
 }
 
-static int mpi_missing(struct comm *comm, int line) {
+static int mpi_missing(struct comm *comm, int line, int after) {
     const struct line *l = &((struct mpi *)comm->own)->line[line];
+    int first = -1;
     for (int i = 0; i < l->count; i++) {
-        int done = 1;
-        if (MPI_Request_get_status(l->request[i], &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) return l->peer[i];
+        int done = 1, peer = l->peer[i];
+        if (peer <= after || (first >= 0 && peer >= first)) continue;
+        if (MPI_Request_get_status(l->request[i], &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) first = peer;
     }
-    return -1;
+    return first;
 }
 
 static void mpi_close(struct comm *comm) {

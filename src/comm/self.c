@@ -25,8 +25,8 @@ static int self_test(struct comm *comm, int line, int *done) {
     return 0;
 }
 
-static int self_missing(struct comm *comm, int line) {
-    (void)comm, (void)line;
+static int self_missing(struct comm *comm, int line, int after) {
+    (void)comm, (void)line, (void)after;
     return -1;
 }
 

@@ -147,11 +147,11 @@ static int virtual_test(struct comm *comm, int line, int *done) {
     return mismatch ? fail(STATUS_FAILED, "comm virtual: a message and its receiver differ in size") : 0;
 }
 
-static int virtual_missing(struct comm *comm, int line) {
+static int virtual_missing(struct comm *comm, int line, int after) {
     struct rank *me = comm->own;
     int peer = -1;
     pthread_mutex_lock(&me->world->mutex);
-    for (int from = 0; from < me->world->size && peer < 0; from++)
+    for (int from = after + 1; from < me->world->size && peer < 0; from++)
         for (int way = 0; way < 2 && peer < 0; way++) {
             const struct pair *pair = way ? &me->world->pair[me->rank * me->world->size + from]
                                           : &me->world->pair[from * me->world->size + me->rank];

@@ -67,15 +67,17 @@ int comm_poll(struct comm *comm) {
 }
 
 static void where(const struct comm *comm, char text[160]) {
-    if (comm->doing)
-        snprintf(text, 160, "%s of step %lld", comm->doing, (long long)comm->step);
+    const struct comm_phase *phase = &comm->phase;
+    const char *doing = phase->doing ? phase->doing : "a talk of all ranks";
+    if (phase->step < 0)
+        snprintf(text, 160, "%s", doing);
     else
-        snprintf(text, 160, "a talk of all ranks at step %lld", (long long)comm->step);
+        snprintf(text, 160, "%s of step %lld", doing, (long long)phase->step);
 }
 
-static int missing(struct comm *comm, int line) {
+static int missing(struct comm *comm, int line, int after) {
     comm_lock(comm);
-    int rank = comm->transport->missing(comm, line);
+    int rank = comm->transport->missing(comm, line, after);
     comm_unlock(comm);
     return rank;
 }
@@ -92,18 +94,32 @@ struct waiting {
     int told;
 };
 
+/* Of several that are missing one may hang and the others wait for it, so all are named. */
 static int give_up(struct comm *comm, int line, double waited) {
-    char at[160];
-    int late = missing(comm, line);
+    enum { MOST_NAMED = 4 };
+    char at[160], names[MOST_NAMED * 110] = "another rank";
+    int count = 0, length = 0;
+    for (int rank = missing(comm, line, -1); rank >= 0; rank = missing(comm, line, rank)) {
+        if (count++ == MOST_NAMED) {
+            snprintf(names + length, sizeof names - (size_t)length, " and others");
+            break;
+        }
+        length += snprintf(names + length, sizeof names - (size_t)length, "%srank %d on %s (process %ld)",
+                           count > 1 ? ", " : "", rank, comm->peers[rank].host, comm->peers[rank].pid);
+    }
     where(comm, at);
-    if (late < 0)
-        return fail(STATUS_FAILED, "another rank does not come to %s: waited %.0f s (dist.timeout_s is %g)", at, waited,
-                    comm->timeout_s);
-    return fail(
-        STATUS_FAILED,
-        "rank %d on %s (process %ld) does not come to %s: waited %.0f s (dist.timeout_s is %g); it hangs, or its host "
-        "cannot be reached",
-        late, comm->peers[late].host, comm->peers[late].pid, at, waited, comm->timeout_s);
+    return fail(STATUS_FAILED,
+                "%s %s not come to %s: waited %.0f s (%s is %g); %s hangs, or its host cannot be reached", names,
+                count > 1 ? "do" : "does", at, waited, comm->phase.timeout_key, comm->phase.timeout_s,
+                count > 1 ? "one of them" : "it");
+}
+
+/* A rank that the line waits for; where the transport does not know, one whose process is gone. */
+static int late_rank(struct comm *comm, int line) {
+    int late = missing(comm, line, -1);
+    for (int rank = 0; late < 0 && rank < comm->size; rank++)
+        if (rank != comm->rank && peer_is_gone(comm, rank)) late = rank;
+    return late;
 }
 
 /* Another rank has said why it ends the job, which takes a moment, and begins with a signal. */
@@ -126,7 +142,7 @@ static int look_around(struct comm *comm, int line, struct waiting *w, double no
     enum { PATIENCE_AFTER_A_SIGNAL = 1 };
     char at[160];
     if (warned(comm)) return end_in_silence(comm);
-    int late = missing(comm, line);
+    int late = late_rank(comm, line);
     where(comm, at);
     if (late >= 0 && peer_is_gone(comm, late)) {
         if (now - w->begin < patience(comm, late)) return 0;
@@ -140,7 +156,7 @@ static int look_around(struct comm *comm, int line, struct waiting *w, double no
                 comm->host, late, comm->peers[late].host, at);
         w->told = 1;
     }
-    if (comm->timeout_s > 0 && now - w->begin > comm->timeout_s + patience(comm, late))
+    if (comm->phase.timeout_s > 0 && now - w->begin > comm->phase.timeout_s + patience(comm, late))
         return give_up(comm, line, now - w->begin);
     return 0;
 }

@@ -75,6 +75,7 @@ struct config {
     struct config_ckpt {
         int64_t every, keep;
         int last;
+        double timeout_s;
     } ckpt;
     struct config_guard {
         int64_t every, audit_every, max_skipped;

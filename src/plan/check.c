@@ -74,6 +74,30 @@ static int check_operands(const struct checker *c, int i) {
     return 0;
 }
 
+static int is_operand(const struct op *op, int id) {
+    for (int k = 0; k < MAX_IN; k++)
+        if (op->in[k] == id) return 1;
+    return 0;
+}
+
+/* What communication reads or writes lives until its wait: that has the values as operands too (gradients of a leaf: the same
+ * range, see memory.c), so that the memory pass gives their bytes to nothing else before. */
+static int check_wait(const struct checker *c, int i) {
+    const struct plan *plan = c->plan;
+    const struct op *op = &plan->ops[i], *wait = op + 1;
+    const struct op *end = plan->ops + plan->segment_end[op->segment];
+    if (op_info[op->kind].lane != LANE_COMM || op->kind == OP_wait) return 0;
+    while (wait < end && (wait->kind != OP_wait || wait->attr.line != op->attr.line)) wait++;
+    for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
+        int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
+        if (id == NONE || plan->bufs[id].kind != BUF_ACT) continue;
+        if (wait == end || !is_operand(wait, id)) return broken(c, i, "no wait keeps what is under way:", id);
+    }
+    if (op->kind != OP_exchange || !plan->n_units || op->segment == SEG_FOLD) return 0;
+    int same = wait < end && wait->attr.begin == op->attr.begin && wait->attr.end == op->attr.end;
+    return same ? 0 : broken(c, i, "no wait keeps the gradients that are under way", NONE);
+}
+
 static int overlap_allowed(const struct plan *plan, int a, int b) {
     while (a != NONE && a != b) a = plan->bufs[a].takes;
     return a == b;
@@ -118,6 +142,7 @@ int plan_check(const struct plan *plan, const char *after) {
         status = check_shapes(&c, i);
         if (!status) status = check_operands(&c, i);
     }
+    for (int i = 0; plan->arena_bytes && !status && i < plan->n_ops; i++) status = check_wait(&c, i);
     if (plan->arena_bytes)
         for (int s = 0; !status && s < SEG_COUNT; s++) status = check_overlap(&c, (enum segment)s);
     free(c.written);

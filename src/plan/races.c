@@ -40,9 +40,7 @@ static void add_operand(const struct plan *plan, struct accesses *a, int buf, in
 
 /* The bucket of the op, but for this rank's own piece. */
 static void add_others(const struct plan *plan, struct accesses *a, int root, const struct op *op, int writes) {
-    int b = 0;
-    while (plan->buckets[b].begin != op->attr.begin) b++;
-    struct span own = plan_piece(plan, b, plan->request.rank);
+    struct span own = plan_piece(plan, op->attr.bucket, plan->request.rank);
     add(a, root, op->attr.begin, own.begin, writes);
     add(a, root, own.end, op->attr.end, writes);
     if (writes) add(a, root, own.begin, own.end, 0);

@@ -113,6 +113,7 @@ static int start_tree(struct plan *plan, int b, int idle) {
     exchange.in[1] = plan->zero == 2 ? NONE : plan->held_sums;
     exchange.attr.begin = bucket.begin;
     exchange.attr.end = bucket.end;
+    exchange.attr.bucket = b;
     exchange.attr.line = plan_line_out(b);
     if (piece.end > piece.begin)
         TRY(add_value(plan, "staging", b, type, rows_of_staging(plan), piece.end - piece.begin, &exchange.out[0]));
@@ -172,6 +173,7 @@ static int start_vendor(struct plan *plan, const struct config *config, int b) {
     if (wired || plan->zero) TRY(add_value(plan, "sums", b, type, 1, got, &sum.out[0]));
     sum.attr.begin = bucket.begin;
     sum.attr.end = bucket.end;
+    sum.attr.bucket = b;
     sum.attr.line = plan_line_out(b);
     return plan_add_op(plan, &sum);
 }
@@ -199,6 +201,7 @@ int plan_reduce_finish(struct plan *plan, const struct config *config, int b, in
     gather.out[0] = plan->flat_grads;
     gather.attr.begin = plan->buckets[b].begin;
     gather.attr.end = plan->buckets[b].end;
+    gather.attr.bucket = b;
     gather.attr.line = plan_line_back(b);
     return plan_add_op(plan, &gather);
 }

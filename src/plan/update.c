@@ -30,6 +30,7 @@ static int spread_bucket(struct plan *plan, int b, int overlap) {
     gather.out[0] = wait.in[0] = plan->flat_copy;
     gather.attr.begin = plan->buckets[b].begin;
     gather.attr.end = plan->buckets[b].end;
+    gather.attr.bucket = b;
     gather.attr.line = wait.attr.line = plan_line_back(b);
     TRY(plan_add_op(plan, &gather));
     return overlap ? 0 : plan_add_op(plan, &wait);

@@ -56,15 +56,9 @@ static int sums_of(const struct talk *t, int rank) {
     return tree_cover(plan->slots, lo, hi, nodes);
 }
 
-static int bucket_at(const struct plan *plan, int64_t begin) {
-    int b = 0;
-    while (plan->buckets[b].begin != begin) b++;
-    return b;
-}
-
 static void exchange(const struct talk *t) {
     const struct plan *plan = t->plan;
-    int b = bucket_at(plan, t->op->attr.begin), rank = plan->request.rank, row = 0, mine = sums_of(t, rank);
+    int b = t->op->attr.bucket, rank = plan->request.rank, row = 0, mine = sums_of(t, rank);
     struct span own = plan_piece(plan, b, rank);
     for (int r = 0; r < plan->request.ranks; r++) {
         if (r == rank) continue;
@@ -90,7 +84,7 @@ static void gather(const struct talk *t,
 }
 
 static void piece_of(const struct plan *plan, const struct op *op, int rank, struct span *span) {
-    *span = plan_piece(plan, bucket_at(plan, op->attr.begin), rank);
+    *span = plan_piece(plan, op->attr.bucket, rank);
 }
 
 static void norms_of(const struct plan *plan, const struct op *op, int rank, struct span *span) {

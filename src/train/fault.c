@@ -20,7 +20,7 @@ static const char *const kinds[] = {[FAULT_NONE] = "",
                                     [FAULT_STOP] = "stop",
                                     [FAULT_FAIL] = "fail"};
 
-int fault_open(struct fault *fault, int ranks) {
+int fault_open(struct fault *fault, int ranks, int64_t steps) {
     const char *text = getenv("LOCKSTEP_FAULT");
     char kind[32];
     int rank, length = 0;
@@ -28,19 +28,20 @@ int fault_open(struct fault *fault, int ranks) {
     *fault = (struct fault){0};
     if (!text || !*text) return 0;
     if (sscanf(text, "%31[a-z-]:%d:%lld%n", kind, &rank, &step, &length) == 3 && !text[length] && rank >= 0 &&
-        rank < ranks && step >= 0)
+        rank < ranks && step >= 0 && step < steps)
         for (size_t i = 1; i < sizeof kinds / sizeof *kinds; i++)
             if (!strcmp(kind, kinds[i])) *fault = (struct fault){(enum fault_kind)i, rank, step};
     return fault->kind ? 0
                        : fail(STATUS_USAGE,
                               "LOCKSTEP_FAULT: '%s' is not KIND:RANK:STEP with a kind of flip-params, flip-moments, "
-                              "flip-compute, kill, stop, fail, and one of the %d ranks",
-                              text, ranks);
+                              "flip-compute, kill, stop, fail, one of the %d ranks and one of the %lld steps",
+                              text, ranks, (long long)steps);
 }
 
 static int flip(struct trainer *t, int buf) {
     unsigned char byte;
-    int64_t at = buf_bytes(&t->run.plan->bufs[buf]) / 2 + 1;
+    int64_t bytes = buf_bytes(&t->run.plan->bufs[buf]), at = bytes / 2 + 1;
+    if (!bytes) return fail(STATUS_USAGE, "LOCKSTEP_FAULT: this rank owns nothing of %s", t->run.plan->bufs[buf].name);
     TRY(t->run.backend->copy(t->run.exec, buf, at, &byte, 1, COPY_TO_HOST));
     byte ^= 1;
     return t->run.backend->copy(t->run.exec, buf, at, &byte, 1, COPY_TO_DEVICE);

@@ -10,7 +10,12 @@ static int evaluate(struct trainer *t, struct step_report *report) {
     int64_t tokens;
     if (!t->data.val.count) return 0;
     report->evaluated = 1;
-    return run_evaluate(&t->run, &t->val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
+    const struct comm_phase before = t->comm->phase;
+    t->comm->phase.doing = "the evaluation";
+    int status =
+        run_evaluate(&t->run, &t->val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
+    t->comm->phase = before;
+    return status;
 }
 
 /* STATUS_STOPPED when any rank was asked to stop. */
@@ -40,7 +45,7 @@ static int count_step(struct trainer *t, const struct step_report *report) {
 static int one_step(struct trainer *t) {
     const struct config *c = t->config;
     struct step_report report = {0};
-    t->comm->step = t->step;
+    t->comm->phase.step = t->step;
     if (c->train.eval_every && t->step > 0 && t->step % c->train.eval_every == 0) TRY(evaluate(t, &report));
     TRY(check_stop(t));
     int status = trainer_step(t, &report);

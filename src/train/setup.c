@@ -103,7 +103,7 @@ static int open_run(struct trainer *t) {
     if (c->dist.progress == PROGRESS_THREAD) TRY(comm_thread_start(t->comm));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
-    TRY(fault_open(&t->fault, t->comm->size));
+    TRY(fault_open(&t->fault, t->comm->size, c->train.steps));
     TRY(guard_open(t));
     return audit_open(t);
 }
@@ -112,6 +112,22 @@ static int open_prefetch(struct trainer *t) {
     const struct plan *plan = t->run.plan;
     const struct prefetch_slots slots = {plan->slot_lo, plan->slot_step, plan_n_slots(plan)};
     return prefetch_open(&t->prefetch, &t->sampler, slots, t->step, t->config->data.prefetch);
+}
+
+/* Stages in which ranks read different amounts; the time limit is that of files. */
+static int open_stages(struct trainer *t) {
+    struct comm *comm = t->comm;
+    const struct train_options *options = t->options;
+    TRY(comm_agree(comm, open_data(t)));
+    TRY(comm_agree(comm, open_run(t)));
+    if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */
+    TRY(comm_agree(comm, open_folder(t)));
+    if (!options->resume && t->config->train.stage == 2)
+        log_line("stage 2: starts from the weights of %s", t->config->train.init_from);
+    if (options->resume) TRY(trainer_resume(t));
+    TRY(comm_agree(comm, open_prefetch(t)));
+    TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
+    return comm_agree(comm, metrics_open(t));
 }
 
 int trainer_open(struct trainer *t, const struct config *config, struct comm *comm,
@@ -123,18 +139,10 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
     t->options = options;
     t->saved_step = t->lock = t->audit.slot = -1;
     t->scale = loss_scale_start(&config->train);
-    comm->timeout_s = config->dist.timeout_s;
     comm->stop_signal = &stop_signal;
-    TRY(comm_agree(comm, open_data(t)));
-    TRY(comm_agree(comm, open_run(t)));
-    if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */
-    TRY(comm_agree(comm, open_folder(t)));
-    if (!options->resume && config->train.stage == 2)
-        log_line("stage 2: starts from the weights of %s", t->config->train.init_from);
-    if (options->resume) TRY(trainer_resume(t));
-    TRY(comm_agree(comm, open_prefetch(t)));
-    TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
-    TRY(comm_agree(comm, metrics_open(t)));
+    trainer_file_phase(t, "the start of the run");
+    TRY(open_stages(t));
+    comm->phase = (struct comm_phase){NULL, t->step, config->dist.timeout_s, "dist.timeout_s"};
     const struct plan *plan = t->run.plan;
     enum ceiling products = ceiling_of_products(plan->bufs[plan->flat_copy].type);
     t->peak_flops = t->run.backend->ceiling(products, 0) * comm->size;

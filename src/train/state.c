@@ -14,9 +14,16 @@ static int gather(void *context, const void *mine, void *all, int64_t bytes) {
     return comm_gather_equal(context, mine, all, bytes);
 }
 
-int trainer_save(struct trainer *t) {
-    if (t->saved_step == t->step || !t->run.store.count) return 0; /* backend null has no weights to save */
-    TRY(guard_compare(t));                                         /* what is saved is what ranks agree on */
+struct comm_phase trainer_file_phase(struct trainer *t, const char *doing) {
+    const struct comm_phase before = t->comm->phase;
+    t->comm->phase.doing = doing;
+    t->comm->phase.timeout_s = t->config->ckpt.timeout_s;
+    t->comm->phase.timeout_key = "ckpt.timeout_s";
+    return before;
+}
+
+static int save(struct trainer *t) {
+    TRY(guard_compare(t)); /* what is saved is what ranks agree on */
     TRY(guard_check_seal(t));
     if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
     char folder[1200], *yaml = NULL;
@@ -40,6 +47,14 @@ int trainer_save(struct trainer *t) {
     if (!status) status = ckpt_save(folder, &meta, arrays, count, t->tokenizer_json, &group, (int)t->config->ckpt.keep);
     free(yaml);
     if (!status) t->saved_step = t->step;
+    return status;
+}
+
+int trainer_save(struct trainer *t) {
+    if (t->saved_step == t->step || !t->run.store.count) return 0; /* backend null has no weights to save */
+    const struct comm_phase before = trainer_file_phase(t, "the checkpoint");
+    int status = save(t);
+    t->comm->phase = before;
     return status;
 }
 

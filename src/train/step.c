@@ -93,7 +93,7 @@ int trainer_step(struct trainer *t, struct step_report *report) {
     run->block.adam_step = t->adam_step;
     run->block.lr = train_learning_rate(&t->config->train, t->step);
     run->block.loss_scale = (double)t->scale.scale;
-    t->comm->step = t->step;
+    t->comm->phase.step = t->step;
     TRY(run_slots(t));
     TRY(update(t));
     TRY(run->backend->wait(run->exec, 0));

@@ -91,7 +91,8 @@ int trainer_open(struct trainer *trainer, const struct config *config, struct co
                  const struct train_options *options);
 void trainer_close(struct trainer *trainer);
 
-/* state.c */
+/* state.c. What a rank does with checkpoints takes as long as its files: phase is what all ranks are in until what is returned is put back. */
+struct comm_phase trainer_file_phase(struct trainer *trainer, const char *doing);
 int trainer_save(struct trainer *trainer);
 int trainer_resume(struct trainer *trainer);
 int trainer_begin(
@@ -117,7 +118,7 @@ int audit_keep(struct trainer *trainer);
 int audit_compare(struct trainer *trainer);
 
 /* fault.c */
-int fault_open(struct fault *fault, int ranks);
+int fault_open(struct fault *fault, int ranks, int64_t steps);
 int fault_begin_step(struct trainer *trainer);
 int fault_end_slots(struct trainer *trainer);
 
