@@ -196,6 +196,29 @@ static void who_waits_knows_for_whom(void **state) {
     }
 }
 
+/* Ranks 1 and 3 never come. */
+static int two_stay_away(struct comm *comm) {
+    int mine = comm->rank, all[4];
+    comm->phase.timeout_s = 0.2;
+    comm->phase.doing = "the meeting";
+    comm->phase.step = 7;
+    return comm->rank % 2 ? 0 : comm_gather_equal(comm, &mine, all, sizeof mine);
+}
+
+static void all_that_are_missing_are_named(void **state) {
+    (void)state;
+    static struct member member[MOST_RANKS];
+    run(4, two_stay_away, member);
+    for (int r = 0; r < 4; r += 2) {
+        assert_int_equal(member[r].status, STATUS_FAILED);
+        const char *first = strstr(member[r].message, "rank 1 on ");
+        assert_non_null(first);
+        assert_non_null(strstr(first, "rank 3 on "));
+        assert_non_null(strstr(first, "do not come to the meeting of step 7: waited"));
+        assert_non_null(strstr(first, "one of them hangs"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_apart),
@@ -205,6 +228,7 @@ int main(void) {
         cmocka_unit_test(all_agree_on_a_failure),
         cmocka_unit_test(sizes_agree),
         cmocka_unit_test(who_waits_knows_for_whom),
+        cmocka_unit_test(all_that_are_missing_are_named),
     };
     return cmocka_run_group_tests_name("comm", tests, NULL, NULL);
 }

@@ -295,6 +295,31 @@ static void waits_that_are_missing(void **state) {
     assert_race(plan, OP_clip, touches, OP_gather_losses);
 }
 
+static void assert_forgotten(struct plan *plan, const char *what) {
+    assert_int_equal(plan_check(plan, "a test"), STATUS_FAILED);
+    if (!strstr(fail_message(), what)) fail_msg("'%s' does not tell that %s", fail_message(), what);
+    plan_free(plan);
+}
+
+/* Until its wait the memory of what is under way belongs to it: a wait that does not name it would let the memory pass give it away. */
+static void waits_that_keep_nothing(void **state) {
+    (void)state;
+    for (int zero = 0; zero < 3; zero++) {
+        struct plan *plan = make_one(zero, 3, 1);
+        assert_int_equal(plan_check(plan, "a test"), 0);
+        int exchange = find(plan, SEG_MICRO_LAST, OP_exchange, 0, 0);
+        struct op *wait = &plan->ops[find(plan, SEG_MICRO_LAST, OP_wait, line_of(plan, exchange), 0)];
+        for (int k = 0; k < MAX_IN; k++)
+            if (wait->in[k] == plan->ops[exchange].out[0]) wait->in[k] = NONE;
+        assert_forgotten(plan, "no wait keeps what is under way: staging");
+    }
+    struct plan *plan = make_one(2, 3, 1);
+    assert_true(plan->n_units > 0);
+    int exchange = find(plan, SEG_MICRO_LAST, OP_exchange, 0, 0);
+    plan->ops[find(plan, SEG_MICRO_LAST, OP_wait, line_of(plan, exchange), 0)].attr.end--;
+    assert_forgotten(plan, "no wait keeps the gradients that are under way");
+}
+
 /* Parameters that come back under the next step, or under an evaluation. */
 static void waits_for_parameters(void **state) {
     (void)state;
@@ -387,13 +412,10 @@ static void lines_in_use(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_kinds_are_free_of_races),
-        cmocka_unit_test(messages_pair_up),
-        cmocka_unit_test(waits_that_are_missing),
-        cmocka_unit_test(waits_for_parameters),
-        cmocka_unit_test(waits_that_are_late),
-        cmocka_unit_test(ops_in_the_time_of_an_exchange),
-        cmocka_unit_test(lines_in_use),
+        cmocka_unit_test(all_kinds_are_free_of_races),    cmocka_unit_test(messages_pair_up),
+        cmocka_unit_test(waits_that_are_missing),         cmocka_unit_test(waits_that_keep_nothing),
+        cmocka_unit_test(waits_for_parameters),           cmocka_unit_test(waits_that_are_late),
+        cmocka_unit_test(ops_in_the_time_of_an_exchange), cmocka_unit_test(lines_in_use),
     };
     return cmocka_run_group_tests_name("races", tests, NULL, NULL);
 }

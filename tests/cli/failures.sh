@@ -126,6 +126,9 @@ fault kill:1:6 kill-1 137 "$(gone 1 '[0-9]+')"
 goes_on ranks 3
 fault kill:0:6 kill-0 137 "$(gone 0 '[0-9]+')" --set dist.zero=2
 goes_on
+vendor_step="(all_reduce of elements \[[0-9]+, [0-9]+\)|gather_losses|gather_norms) of step 6"
+fault kill:1:6 kill-vendor 137 "^lockstep: rank [0-2] on [^ ]+: step 6: rank 1 on [^ ]+ \(process [0-9]+\) is gone: it died before $vendor_step was done\$" \
+    --set dist.reduce=vendor
 fault stop:1:6 stop-1 1 "$(hangs 1)"
 goes_on
 fault stop:0:6 stop-0 1 "$(hangs 0)" --set dist.zero=2 --set dist.progress=thread
