@@ -96,8 +96,8 @@ struct waiting {
 
 /* Of several that are missing one may hang and the others wait for it, so all are named. */
 static int give_up(struct comm *comm, int line, double waited) {
-    enum { MOST_NAMED = 4 };
-    char at[160], names[MOST_NAMED * 110] = "another rank";
+    enum { MOST_NAMED = 4, NAME = 128 }; /* a host has at most 63 characters */
+    char at[160], names[(MOST_NAMED + 1) * NAME] = "another rank";
     int count = 0, length = 0;
     for (int rank = missing(comm, line, -1); rank >= 0; rank = missing(comm, line, rank)) {
         if (count++ == MOST_NAMED) {
@@ -137,10 +137,9 @@ static int warned(struct comm *comm) {
     return told;
 }
 
-/* A few times a second. A launcher that has lost a rank on another host, which only it can see, asks the others to stop; Open MPI ends
- * them a second later. Before that one of them says what it waits for. */
+/* A few times a second. */
 static int look_around(struct comm *comm, int line, struct waiting *w, double now) {
-    const double patience_after_a_signal = 0.4;
+    enum { PATIENCE_AFTER_A_SIGNAL = 1 };
     char at[160];
     if (warned(comm)) return end_in_silence(comm);
     int late = late_rank(comm, line);
@@ -152,7 +151,7 @@ static int look_around(struct comm *comm, int line, struct waiting *w, double no
     }
     int asked = comm->stop_signal && *comm->stop_signal;
     if (asked && w->asked == 0) w->asked = now;
-    if (asked && !w->told && now - w->asked > patience_after_a_signal && late >= 0 && patience(comm, late) < 1) {
+    if (asked && !w->told && now - w->asked > PATIENCE_AFTER_A_SIGNAL && late >= 0 && patience(comm, late) < 1) {
         fprintf(stderr, "lockstep: rank %d on %s was asked to stop, but rank %d on %s has not come to %s\n", comm->rank,
                 comm->host, late, comm->peers[late].host, at);
         w->told = 1;

@@ -217,7 +217,8 @@ static const struct schema_key keys[] = {
     {"ckpt.last", VALUE_BOOLEAN, AT(ckpt.last), "true", CLASS_RUN, "save the state after the last step",
      .names = boolean_names},
     {"ckpt.timeout_s", VALUE_REAL, AT(ckpt.timeout_s), "3600", CLASS_RUN,
-     "dist.timeout_s while ranks read or write checkpoints: files may take long; 0: for ever", .low = 0, .high = 1e6},
+     "dist.timeout_s while a run starts and while the files of a checkpoint are written; 0: for ever", .low = 0,
+     .high = 1e6},
 
     {"guard.every", VALUE_WHOLE, AT(guard.every), "0", CLASS_RUN,
      "steps between comparisons of what ranks hold; 0: never", .low = 0, .high = SCHEMA_WHOLE_MAX},

@@ -4,6 +4,8 @@
  *   flip-moments  one bit of AdamW's first moments                       (by the guard)
  *   flip-compute  the same as flip-params, but only while slots are computed   (by the audit)
  *   kill, stop    SIGKILL, SIGSTOP                                       (by the other ranks)
+ *   stop-save     SIGSTOP where a checkpoint begins,
+ *   stop-files    and where its files are written
  *   fail          the rank reports an error */
 #include <signal.h>
 #include <stdlib.h>
@@ -18,6 +20,8 @@ static const char *const kinds[] = {[FAULT_NONE] = "",
                                     [FAULT_FLIP_COMPUTE] = "flip-compute",
                                     [FAULT_KILL] = "kill",
                                     [FAULT_STOP] = "stop",
+                                    [FAULT_STOP_SAVE] = "stop-save",
+                                    [FAULT_STOP_FILES] = "stop-files",
                                     [FAULT_FAIL] = "fail"};
 
 int fault_open(struct fault *fault, int ranks, int64_t steps) {
@@ -34,7 +38,8 @@ int fault_open(struct fault *fault, int ranks, int64_t steps) {
     return fault->kind ? 0
                        : fail(STATUS_USAGE,
                               "LOCKSTEP_FAULT: '%s' is not KIND:RANK:STEP with a kind of flip-params, flip-moments, "
-                              "flip-compute, kill, stop, fail, one of the %d ranks and one of the %lld steps",
+                              "flip-compute, kill, stop, stop-save, stop-files, fail, one of the %d ranks and one of "
+                              "the %lld steps",
                               text, ranks, (long long)steps);
 }
 
@@ -61,6 +66,14 @@ int fault_begin_step(struct trainer *t) {
     if (is_due(t, FAULT_KILL)) raise(SIGKILL);
     if (is_due(t, FAULT_STOP)) raise(SIGSTOP);
     return is_due(t, FAULT_FAIL) ? fail(STATUS_FAILED, "LOCKSTEP_FAULT asked for this failure") : 0;
+}
+
+void fault_begin_save(struct trainer *t) {
+    if (is_due(t, FAULT_STOP_SAVE)) raise(SIGSTOP);
+}
+
+void fault_begin_files(struct trainer *t) {
+    if (is_due(t, FAULT_STOP_FILES)) raise(SIGSTOP);
 }
 
 int fault_end_slots(struct trainer *t) { return is_due(t, FAULT_FLIP_COMPUTE) ? flip(t, t->run.plan->flat_copy) : 0; }

@@ -14,17 +14,22 @@ static int gather(void *context, const void *mine, void *all, int64_t bytes) {
     return comm_gather_equal(context, mine, all, bytes);
 }
 
-struct comm_phase trainer_file_phase(struct trainer *t, const char *doing) {
-    const struct comm_phase before = t->comm->phase;
+void trainer_file_phase(struct trainer *t, const char *doing) {
     t->comm->phase.doing = doing;
     t->comm->phase.timeout_s = t->config->ckpt.timeout_s;
     t->comm->phase.timeout_key = "ckpt.timeout_s";
-    return before;
 }
 
-static int save(struct trainer *t) {
-    TRY(guard_compare(t)); /* what is saved is what ranks agree on */
+/* Before files: all ranks have come, within dist.timeout_s, and hold what they should. */
+static int meet(struct trainer *t) {
+    fault_begin_save(t);
+    TRY(guard_compare(t));
     TRY(guard_check_seal(t));
+    return comm_agree(t->comm, 0);
+}
+
+static int write_files(struct trainer *t) {
+    fault_begin_files(t);
     if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
     char folder[1200], *yaml = NULL;
     size_t length;
@@ -52,8 +57,12 @@ static int save(struct trainer *t) {
 
 int trainer_save(struct trainer *t) {
     if (t->saved_step == t->step || !t->run.store.count) return 0; /* backend null has no weights to save */
-    const struct comm_phase before = trainer_file_phase(t, "the checkpoint");
-    int status = save(t);
+    const struct comm_phase before = t->comm->phase;
+    t->comm->phase.doing = "the checkpoint";
+    t->comm->phase.step = t->step;
+    int status = meet(t);
+    trainer_file_phase(t, "the files of the checkpoint");
+    if (!status) status = write_files(t);
     t->comm->phase = before;
     return status;
 }

@@ -42,6 +42,8 @@ enum fault_kind {
     FAULT_FLIP_COMPUTE,
     FAULT_KILL,
     FAULT_STOP,
+    FAULT_STOP_SAVE,
+    FAULT_STOP_FILES,
     FAULT_FAIL
 };
 
@@ -91,8 +93,8 @@ int trainer_open(struct trainer *trainer, const struct config *config, struct co
                  const struct train_options *options);
 void trainer_close(struct trainer *trainer);
 
-/* state.c. What a rank does with checkpoints takes as long as its files: phase is what all ranks are in until what is returned is put back. */
-struct comm_phase trainer_file_phase(struct trainer *trainer, const char *doing);
+/* state.c. file_phase: from here on ranks wait for each other's files, up to ckpt.timeout_s; the caller puts comm->phase back. */
+void trainer_file_phase(struct trainer *trainer, const char *doing);
 int trainer_save(struct trainer *trainer);
 int trainer_resume(struct trainer *trainer);
 int trainer_begin(
@@ -120,6 +122,8 @@ int audit_compare(struct trainer *trainer);
 /* fault.c */
 int fault_open(struct fault *fault, int ranks, int64_t steps);
 int fault_begin_step(struct trainer *trainer);
+void fault_begin_save(struct trainer *trainer);
+void fault_begin_files(struct trainer *trainer);
 int fault_end_slots(struct trainer *trainer);
 
 /* metrics.c */
