@@ -167,7 +167,7 @@ static inline int save_together(int ranks, const struct job *job) {
     for (int rank = 0; rank < ranks; rank++) {
         child[rank] = fork();
         if (child[rank]) continue;
-        struct ckpt_group group = {rank, ranks, &group, shared_agree, shared_gather};
+        struct ckpt_group group = {rank, ranks, &group, shared_agree, shared_gather, NULL};
         int status = (job->save ? job->save : save_rank)(job, &group);
         snprintf(shared->message[rank], sizeof shared->message[rank], "%s", fail_message());
         exit(status);

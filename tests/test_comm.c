@@ -1,10 +1,16 @@
 /* The transport of tests itself: many ranks in one process (comm/virtual.h), and what all ranks do together on top of it. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "comm/peer.h"
 #include "comm/virtual.h"
 
 #include <setjmp.h>
@@ -12,7 +18,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-enum { MOST_RANKS = 7 };
+enum { MOST_RANKS = 12 };
 
 struct member {
     struct virtual_world *world;
@@ -31,6 +37,19 @@ static void *work(void *argument) {
     snprintf(m->message, sizeof m->message, "%s", m->status ? fail_message() : "");
     comm_close(&comm);
     return NULL;
+}
+
+/* Field 22 of /proc/PID/stat of a process whose name has no blanks. */
+static unsigned long long birth_of(long pid) {
+    char path[64];
+    unsigned long long born = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    for (int field = 1; field < 22; field++) assert_int_equal(fscanf(f, "%*s"), 0);
+    assert_int_equal(fscanf(f, "%llu", &born), 1);
+    fclose(f);
+    return born;
 }
 
 /* Each rank's status and message are left in member[]. */
@@ -219,6 +238,66 @@ static void all_that_are_missing_are_named(void **state) {
     }
 }
 
+/* Of 12 ranks the last two wait: they do not give each rank before them a second. */
+static int patient(struct comm *comm) {
+    int mine = comm->rank, all[MOST_RANKS];
+    comm->phase.timeout_s = 0.2;
+    return comm->rank < 10 ? 0 : comm_gather_equal(comm, &mine, all, sizeof mine);
+}
+
+static void patience_has_an_end(void **state) {
+    (void)state;
+    static struct member member[MOST_RANKS];
+    double begin = clock_seconds();
+    run(12, patient, member);
+    double took = clock_seconds() - begin;
+    for (int r = 10; r < 12; r++) assert_int_equal(member[r].status, STATUS_FAILED);
+    if (took > 8) fail_msg("%g s", took);
+}
+
+/* Rank 0 lives and does not come; rank 2 is a process that has ended, as far as this host can tell. */
+static struct comm_peer dead;
+
+static int one_is_dead(struct comm *comm) {
+    int mine = comm->rank, all[MOST_RANKS];
+    comm->phase.timeout_s = 15;
+    if (comm->rank != 1) return 0;
+    memcpy(dead.host, comm->host, sizeof dead.host);
+    comm->peers[2] = dead;
+    return comm_gather_equal(comm, &mine, all, sizeof mine);
+}
+
+static void the_dead_are_named_before_the_late(void **state) {
+    (void)state;
+    static struct member member[MOST_RANKS];
+    struct comm watcher = {.size = 1};
+    dead = (struct comm_peer){.pid = (long)fork()};
+    if (dead.pid == 0)
+        for (;;) pause();
+    gethostname(watcher.host, sizeof watcher.host - 1);
+    gethostname(dead.host, sizeof dead.host - 1);
+    dead.born = birth_of(dead.pid);
+    watcher.peers = &dead;
+    assert_int_equal(peer_is_gone(&watcher, 0), 0);
+    assert_int_equal(dead.seen, 1);
+    struct rlimit files, none; /* who cannot look has not seen anybody die */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    none = files;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(peer_is_gone(&watcher, 0), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    kill((pid_t)dead.pid, SIGKILL);
+    waitpid((pid_t)dead.pid, NULL, 0);
+    assert_int_equal(peer_is_gone(&watcher, 0), 1);
+    double begin = clock_seconds();
+    run(3, one_is_dead, member);
+    assert_int_equal(member[1].status, STATUS_FAILED);
+    assert_non_null(strstr(member[1].message, "rank 2 on "));
+    assert_non_null(strstr(member[1].message, "is gone"));
+    assert_true(clock_seconds() - begin < 10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_apart),
@@ -229,6 +308,8 @@ int main(void) {
         cmocka_unit_test(sizes_agree),
         cmocka_unit_test(who_waits_knows_for_whom),
         cmocka_unit_test(all_that_are_missing_are_named),
+        cmocka_unit_test(patience_has_an_end),
+        cmocka_unit_test(the_dead_are_named_before_the_late),
     };
     return cmocka_run_group_tests_name("comm", tests, NULL, NULL);
 }

@@ -47,7 +47,7 @@ static int hash_ops(const struct op_case *row, struct builder *b, int *y) {
     TRY(plan_view(b->plan, x, 0, split, &part));
     TRY(add_hash(b, "parts", part, 0, 0, 0));
     TRY(plan_view(b->plan, x, split, row->width * in_word - split, &part));
-    TRY(add_hash(b, "parts", part, HASH_SPLIT, 1, 0));
+    TRY(add_hash(b, "parts", part, split, 1, 0));
     return add_hash(b, "audited", x, 0, 0, 1);
 }
 

@@ -127,7 +127,7 @@ static void same_for_all_ranks_and_after_resume(void **state) {
                 for (int64_t step = resume; step < 20; step++)
                     for (int64_t slot = lo; slot < hi; slot++)
                         for (int64_t micro = 0; micro < 2; micro++) {
-                            must(prefetch_next(&p, &got));
+                            must(prefetch_next(&p, 60, &got));
                             assert_int_equal(got->step, step);
                             assert_int_equal(got->slot, slot);
                             assert_int_equal(got->micro, micro);
@@ -389,7 +389,7 @@ static void bad_tokens_are_told(void **state) {
     memory_open(&m, tokens, 1000, NULL);
     must(sampler_open(&s, &m.source, 1, &options));
     must(prefetch_open(&p, &s, (struct prefetch_slots){0, 1, 8}, 0, 1));
-    for (int i = 0; i < 200 && !status; i++) status = prefetch_next(&p, &got);
+    for (int i = 0; i < 200 && !status; i++) status = prefetch_next(&p, 60, &got);
     assert_int_equal(status, STATUS_BAD_DATA);
     assert_non_null(strstr(fail_message(), "memory: token 500 is 1100, outside the model's vocabulary of 1100"));
     prefetch_close(&p);
@@ -409,9 +409,29 @@ static void prefetch_stops_at_any_time(void **state) {
         struct prefetch p;
         const struct prefetched *got;
         must(prefetch_open(&p, &s, (struct prefetch_slots){2, 1, 1}, 4, 1));
-        for (int i = 0; i < taken; i++) must(prefetch_next(&p, &got));
+        for (int i = 0; i < taken; i++) must(prefetch_next(&p, 60, &got));
         prefetch_close(&p);
     }
+    sampler_close(&s);
+    free(tokens);
+}
+
+/* A thread that does not come back from a read, as of a file system that does not answer. */
+static void prefetch_has_a_limit(void **state) {
+    (void)state;
+    int32_t *tokens = counting(1000);
+    struct memory_source m;
+    struct sampler s;
+    struct prefetch p;
+    const struct prefetched *got;
+    memory_open(&m, tokens, 1000, NULL);
+    must(sampler_open(&s, &m.source, 1, &small));
+    must(prefetch_open(&p, &s, (struct prefetch_slots){0, 1, 1}, 0, 0));
+    p.running = 1; /* and there is none that would fill a batch */
+    assert_int_equal(prefetch_next(&p, 2, &got), STATUS_FAILED);
+    assert_non_null(strstr(fail_message(), "no batch could be read for 2 s"));
+    p.running = 0;
+    prefetch_close(&p);
     sampler_close(&s);
     free(tokens);
 }
@@ -419,6 +439,7 @@ static void prefetch_stops_at_any_time(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_window_of_an_epoch_once),
+        cmocka_unit_test(prefetch_has_a_limit),
         cmocka_unit_test(orders_differ),
         cmocka_unit_test(same_for_all_ranks_and_after_resume),
         cmocka_unit_test(mixtures_keep_their_shares),

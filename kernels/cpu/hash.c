@@ -12,7 +12,7 @@ static inline uint64_t mix(uint64_t word, uint64_t index) {
 
 void K(hash)(const struct kernel_args *a) {
     const uint64_t *words = a->in[0].data;
-    int64_t count = elements(&a->in[0]) * a->attr->word_bytes / 8, first = a->attr->begin;
+    int64_t size = a->attr->word_bytes, count = elements(&a->in[0]) * size / 8, first = a->attr->begin * size / 8;
     uint64_t sum = 0;
     if (a->attr->audit && !a->step->audit) return;
 #pragma omp parallel for simd schedule(static) reduction(+ : sum) if (count >= SMALL)

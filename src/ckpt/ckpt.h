@@ -44,6 +44,8 @@ struct ckpt_group {
     int (*agree)(void *context, int status); /* the largest status of all ranks */
     /* What all ranks have, in rank order, on every rank; equal sizes. */
     int (*gather)(void *context, const void *mine, void *all, int64_t bytes);
+    const int *
+        lost; /* not 0 once ranks no longer hear of each other: then nothing is cleaned up, the job ends; may be NULL */
 };
 
 /* Collective. Writes DIR/step-N, then deletes all but the newest `keep` whole checkpoints (0: keeps all), never the one

@@ -286,6 +286,7 @@ static int run_phases(struct save *save) {
 /* Deletes what a failed save has left, and keeps the reason. */
 static void clean_up(struct save *save) {
     char reason[REASON_SIZE];
+    if (save->group->lost && *save->group->lost) return;
     snprintf(reason, sizeof reason, "%s", fail_message());
     if (save->group->rank == 0 && save->temporary[0]) folder_remove(save->temporary);
     fail(STATUS_FAILED, "%s", reason);

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "build_info.h"
 #include "cli/cli.h"
 #include "cli/flags.h"
 #include "train/train.h"
@@ -75,7 +76,9 @@ static int find_files(int argc, char **argv, int print, struct request *request)
     return 0;
 }
 
-static int read_config(int argc, char **argv, const struct request *request, struct config *config) {
+/* From here on its own time limit counts. */
+static int read_config(int argc, char **argv, const struct request *request, struct config *config,
+                       struct comm_phase *phase) {
     char path[1100];
     snprintf(path, sizeof path, "%s", request->config ? request->config : "");
     if (request->resume) {
@@ -92,11 +95,15 @@ static int read_config(int argc, char **argv, const struct request *request, str
         if (c == OPT_RUN) TRY(config_set(config, "name", optarg, "--run"));
         TRY(cli_take_flag(c, optarg, config));
     }
-    return config_check(config);
+    TRY(config_check(config));
+    *phase = (struct comm_phase){"the reading of the configuration", -1, config->dist.timeout_s, "dist.timeout_s"};
+    return 0;
 }
 
 /* The one rank that speaks for a failure prints it; all end together. */
 static int report(struct comm *comm, int status) {
+    int parted = status && status != STATUS_STOPPED ? 0 : comm_part(comm);
+    if (parted) status = parted;
     if (!status || status == STATUS_STOPPED) {
         comm_close(comm);
         return status;
@@ -120,8 +127,9 @@ int cli_train(int argc, char **argv) {
     /* Ranks are connected before anything can fail: then they end together, and one tells why. */
     TRY(comm_open(&comm));
     int status = comm_agree(&comm, find_files(argc, argv, comm.rank == 0, &request));
-    if (!status && !request.done) status = comm_agree(&comm, read_config(argc, argv, &request, &config));
+    if (!status && !request.done) status = comm_agree(&comm, read_config(argc, argv, &request, &config, &comm.phase));
     if (!status && !request.done) status = log_open(NULL, comm.rank);
+    train.build = BUILD_ID;
     train.resume = request.resume;
     if (!status && !request.done) status = train_run(&config, &comm, &train);
     return report(&comm, status);

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "comm/peer.h"
 
-enum { DEFAULT_TIMEOUT_S = 600 };
+enum { START_TIMEOUT_S = 600 };
 
 /* Where launchers tell a process its rank. */
 static const char *const launcher_rank[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"};
@@ -38,7 +38,7 @@ static int meet(struct comm *comm) {
 int comm_open_with(struct comm *comm, const struct transport *transport, void *own) {
     memset(comm, 0, sizeof *comm);
     comm->size = comm->local_size = 1;
-    comm->phase = (struct comm_phase){NULL, -1, DEFAULT_TIMEOUT_S, "dist.timeout_s"};
+    comm->phase = (struct comm_phase){"the start", -1, START_TIMEOUT_S, "the limit before the configuration is read"};
     comm->own = own;
     gethostname(comm->host, sizeof comm->host - 1);
     comm->transport = transport;
@@ -57,6 +57,13 @@ int comm_open(struct comm *comm) {
                     tasks);
     }
     return comm_open_with(comm, transport, NULL);
+}
+
+int comm_part(struct comm *comm) {
+    int nothing = 0;
+    comm->phase.doing = "the end";
+    comm->phase.step = -1;
+    return comm_largest(comm, &nothing);
 }
 
 void comm_close(struct comm *comm) {

@@ -2,7 +2,8 @@
  *
  * A transport only moves bytes, between a start and a test that tells that it is over; sums are made by kernels, in the
  * order of the fixed tree. (start_sum is the exception: the library's own sums, for comparison.) Everything else here is
- * made of starts and waits: so every wait has the same time limit, and can name the rank that it waits for.
+ * made of starts and waits: so every wait has a time limit, and can name the rank that it waits for. What is not is the library's own beginning
+ * (MPI_Init, its launcher's to watch) and end (MPI_Finalize, which has an alarm clock).
  *
  * What is under way has a line, a small number: one thing at a time on a line, any number of lines at once. Line 0 belongs
  * to the functions that return when they are done. Those are collective: all ranks call them, in the same order. */
@@ -89,7 +90,7 @@ struct comm {
     unsigned char *busy;        /* one a line */
     struct comm_message *room;  /* 2 * size: messages of the functions below, */
     int *values;                /* and a number a rank */
-    struct comm_thread *thread; /* progress.c */
+    struct comm_thread *thread; /* thread.c */
     void *own;                  /* the transport's */
 };
 
@@ -97,6 +98,8 @@ struct comm {
 int comm_open(struct comm *comm);
 /* Opens a given one; `own` is handed to it. */
 int comm_open_with(struct comm *comm, const struct transport *transport, void *own);
+/* The last meeting, so that no rank waits without limit in comm_close() for one that does not come; collective. */
+int comm_part(struct comm *comm);
 void comm_close(struct comm *comm);
 
 /* Room for lines 1 to `lines`, of messages[line] sends and receives each; messages[0] is not read. Nothing may be under way. */
@@ -109,7 +112,9 @@ int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum);
 int comm_poll(struct comm *comm); /* moves on what is under way; cheap where nothing is */
 
 /* Waits until the line is done; at once where it never was started. Fails after comm->phase.timeout_s, and at once where the
- * system tells that the process waited for is gone; the message names rank, host, step and what was being done. */
+ * system tells that the process waited for is gone, in either case up to 5 s later on ranks that let a lower one tell it first; the
+ * message names rank, host, step and what was being done. After a failure memory that was to be received into may still be written:
+ * it must not be freed before the job is stopped, which should be at once. */
 int comm_wait(struct comm *comm, int line);
 int comm_wait_all(struct comm *comm);
 

@@ -1,9 +1,11 @@
 /* Ranks over MPI. Only MPI-3 calls, so that Open MPI and MPICH both serve. */
 #include <limits.h>
 #include <mpi.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "comm/comm.h"
@@ -93,9 +95,7 @@ static int mpi_reserve(struct comm *comm, int lines, const int *messages) {
     struct mpi *mpi = comm->own;
     size_t all = 0, at = 0;
     for (int i = 0; i < lines; i++) all += 2 * (size_t)messages[i] + 1;
-    if (lines > WARNING)
-        return fail(STATUS_USAGE, "MPI: %d transfers, but it tells only %d apart; set dist.bucket_mb higher", lines,
-                    WARNING);
+    if (lines > WARNING) return fail(STATUS_FAILED, "MPI: %d lines, but it has tags for %d", lines, WARNING);
     free_lines(mpi);
     mpi->line = calloc((size_t)lines, sizeof *mpi->line);
     mpi->requests = calloc(all, sizeof *mpi->requests);
@@ -127,15 +127,17 @@ static int mpi_start(struct comm *comm, int line, const struct comm_message *sen
         const struct comm_message *m = &receives[i];
         TRY(check_size(m->bytes));
         l->peer[l->count] = m->peer;
-        TRY(check(MPI_Irecv(m->data, (int)m->bytes, MPI_BYTE, m->peer, line, MPI_COMM_WORLD, &l->request[l->count++]),
+        TRY(check(MPI_Irecv(m->data, (int)m->bytes, MPI_BYTE, m->peer, line, MPI_COMM_WORLD, &l->request[l->count]),
                   "MPI_Irecv"));
+        l->count++;
     }
     for (int i = 0; i < n_sends; i++) {
         const struct comm_message *m = &sends[i];
         TRY(check_size(m->bytes));
         l->peer[l->count] = m->peer;
-        TRY(check(MPI_Isend(m->data, (int)m->bytes, MPI_BYTE, m->peer, line, MPI_COMM_WORLD, &l->request[l->count++]),
+        TRY(check(MPI_Isend(m->data, (int)m->bytes, MPI_BYTE, m->peer, line, MPI_COMM_WORLD, &l->request[l->count]),
                   "MPI_Isend"));
+        l->count++;
     }
     return 0;
 }
@@ -173,6 +175,23 @@ static int mpi_missing(struct comm *comm, int line, int after) {
     return first;
 }
 
+/* MPI_Finalize waits for all ranks, and knows no limit. */
+static void end_without(int number) {
+    static const char text[] = "lockstep: MPI_Finalize did not end in dist.timeout_s: this process ends without it\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1)) _exit(STATUS_FAILED);
+    _exit(STATUS_FAILED);
+}
+
+static void finalize(double timeout_s) {
+    struct sigaction action = {.sa_handler = end_without};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    if (timeout_s > 0) alarm((unsigned)timeout_s + 1);
+    MPI_Finalize();
+    alarm(0);
+}
+
 static void mpi_close(struct comm *comm) {
     struct mpi *mpi = comm->own;
     if (mpi) {
@@ -181,7 +200,7 @@ static void mpi_close(struct comm *comm) {
     }
     free(mpi);
     comm->own = NULL;
-    MPI_Finalize();
+    finalize(comm->phase.timeout_s);
 }
 
 /* Small enough to leave at once, also to a rank that does not listen. */

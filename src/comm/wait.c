@@ -26,12 +26,21 @@ static int take_line(struct comm *comm, int line) {
     return 0;
 }
 
+/* What did not start is not waited for, and ends the job. */
+static int started(struct comm *comm, int line, int status) {
+    if (status) {
+        comm->busy[line] = 0;
+        comm->under_way--;
+        comm->broken = 1;
+    }
+    comm_unlock(comm);
+    return status;
+}
+
 int comm_start(struct comm *comm, int line, const struct comm_message *sends, int n_sends,
                const struct comm_message *receives, int n_receives) {
     TRY(take_line(comm, line));
-    int status = comm->transport->start(comm, line, sends, n_sends, receives, n_receives);
-    comm_unlock(comm);
-    return status;
+    return started(comm, line, comm->transport->start(comm, line, sends, n_sends, receives, n_receives));
 }
 
 int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum) {
@@ -39,9 +48,7 @@ int comm_start_sum(struct comm *comm, int line, const struct comm_sum *sum) {
         return fail(STATUS_USAGE, "dist.reduce: the transport '%s' has no sums of its own; set it to tree",
                     comm->transport->name);
     TRY(take_line(comm, line));
-    int status = comm->transport->start_sum(comm, line, sum);
-    comm_unlock(comm);
-    return status;
+    return started(comm, line, comm->transport->start_sum(comm, line, sum));
 }
 
 static int test(struct comm *comm, int line, int *done) {
@@ -83,10 +90,11 @@ static int missing(struct comm *comm, int line, int after) {
 }
 
 /* All that wait run out of time together. The first to fail ends the job: the others give it time, in the order of their ranks,
- * so that one line is printed and not one a rank. */
+ * so that one line is printed and not one a rank. With many that wait some print together, and most see the warning of the first. */
 static double patience(const struct comm *comm, int late) {
+    enum { MOST_PATIENT = 5 };
     int before = comm->rank - (late >= 0 && late < comm->rank);
-    return before;
+    return before < MOST_PATIENT ? before : MOST_PATIENT;
 }
 
 struct waiting {
@@ -114,9 +122,12 @@ static int give_up(struct comm *comm, int line, double waited) {
                 count > 1 ? "one of them" : "it");
 }
 
-/* A rank that the line waits for; where the transport does not know, one whose process is gone. */
+/* A rank that the line waits for, best one whose process is gone: others that are missing may wait for that one. Where the transport
+ * does not know, any that is gone. */
 static int late_rank(struct comm *comm, int line) {
     int late = missing(comm, line, -1);
+    for (int rank = late; rank >= 0; rank = missing(comm, line, rank))
+        if (peer_is_gone(comm, rank)) return rank;
     for (int rank = 0; late < 0 && rank < comm->size; rank++)
         if (rank != comm->rank && peer_is_gone(comm, rank)) late = rank;
     return late;

@@ -1,8 +1,10 @@
 #include "data/prefetch.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 
@@ -78,7 +80,11 @@ int prefetch_open(struct prefetch *p, const struct sampler *sampler, struct pref
         batch->starts = sampler->options.documents == JOINED ? NULL : batch->targets + elems;
     }
     pthread_mutex_init(&p->mutex, NULL);
-    pthread_cond_init(&p->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     int status = ahead ? start_thread(p) : 0;
     if (status) prefetch_close(p);
     return status;
@@ -99,13 +105,29 @@ void prefetch_close(struct prefetch *p) {
     memset(p, 0, sizeof *p);
 }
 
-int prefetch_next(struct prefetch *p, const struct prefetched **next) {
+/* With the mutex held. Counts a second for each second, so that a process that stood still does not run out of time. */
+static int wait_until_made(struct prefetch *p, double limit_s) {
+    for (double waited = 0; p->made < p->taken;) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec++;
+        if (pthread_cond_timedwait(&p->changed, &p->mutex, &until) != ETIMEDOUT) continue;
+        if (limit_s > 0 && ++waited >= limit_s)
+            return fail(STATUS_FAILED,
+                        "data: no batch could be read for %.0f s: the file system of data.train does not answer",
+                        waited);
+    }
+    return 0;
+}
+
+int prefetch_next(struct prefetch *p, double limit_s, const struct prefetched **next) {
     if (!p->running) fill(p, p->made++);
     pthread_mutex_lock(&p->mutex);
     p->taken++;
     pthread_cond_broadcast(&p->changed);
-    while (p->made < p->taken) pthread_cond_wait(&p->changed, &p->mutex);
+    int status = wait_until_made(p, limit_s);
     pthread_mutex_unlock(&p->mutex);
+    TRY(status);
     const struct prefetched *found = &p->ring[(p->taken - 1) % PREFETCH_DEPTH];
     *next = found;
     return failure_raise(&found->failure);

@@ -43,7 +43,7 @@ int prefetch_open(struct prefetch *prefetch, const struct sampler *sampler, stru
 void prefetch_close(struct prefetch *prefetch);
 
 /* The next micro-batch of this rank, in the order of steps, slots and micro-batches; valid until the next call. Fails where
- * filling it failed. */
-int prefetch_next(struct prefetch *prefetch, const struct prefetched **next);
+ * filling it failed, and where the thread took longer than `limit_s` (0: for ever); then prefetch_close() may hang, too. */
+int prefetch_next(struct prefetch *prefetch, double limit_s, const struct prefetched **next);
 
 #endif

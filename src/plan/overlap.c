@@ -14,18 +14,6 @@
 
 enum { LAG = 2 };
 
-/* The last of the ops whose result is a gradient in the bucket; -1: none. */
-int plan_ready_after(const struct plan *plan, const struct op *ops, int count, struct span bucket) {
-    for (int i = count - 1; i >= 0; i--)
-        for (int o = 0; o < op_info[ops[i].kind].outs; o++) {
-            int64_t begin;
-            if (!plan_is_grads(plan, ops[i].out[o], &begin)) continue;
-            int64_t end = begin + buf_elems(&plan->bufs[ops[i].out[o]]);
-            if (begin < bucket.end && bucket.begin < end) return i;
-        }
-    return -1;
-}
-
 /* What is on its way, oldest first. */
 struct flight {
     const struct config *config;

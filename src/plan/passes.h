@@ -29,6 +29,9 @@ int plan_layout(struct plan *plan);
 /* A part of a flat buffer, [begin, begin + elems), as a buffer of its own; the buffer itself where it is all of it. */
 int plan_view(struct plan *plan, int flat, int64_t begin, int64_t elems, int *view);
 
+/* The last of `count` ops whose result is a gradient in the bucket; -1: none. */
+int plan_ready_after(const struct plan *plan, const struct op *ops, int count, struct span bucket);
+
 /* shard.c: cuts the flat space into buckets and this rank's shard, and creates what training keeps of it: moments and gradients. */
 int plan_shard(struct plan *plan, const struct config *config);
 
@@ -44,9 +47,6 @@ int plan_reduce_start(struct plan *plan, const struct config *config, int b,
 int plan_reduce_finish(struct plan *plan, const struct config *config, int b, int idle);
 int plan_reduce_wait(struct plan *plan, const struct config *config, int b);
 int plan_reduce_fold(struct plan *plan, int last); /* of the whole space, on one rank */
-
-/* overlap.c: the last of `count` ops whose result is a gradient in the bucket; -1: none. */
-int plan_ready_after(const struct plan *plan, const struct op *ops, int count, struct span bucket);
 
 /* overlap.c: before the first op of `segment` that reads parameters of a bucket, waits for those that are on their way. */
 int plan_await_params(struct plan *plan, enum segment segment);

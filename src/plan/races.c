@@ -1,6 +1,6 @@
 /* Communication goes on under the ops that follow it. Until its wait, nothing may write what it reads or touch what it writes; this
- * walks through two steps and an evaluation, as the trainer runs them, and proves it for every op and every
- * buffer. That values do not share memory with what is under way is the memory pass's part: a wait has what it ends as operands, and so keeps it alive. */
+ * walks through steps, a checkpoint and an evaluation, as the trainer runs them, and proves it for every op and every
+ * buffer: with the audit in a step and without, with the guard and without. That values do not share memory with what is under way is the memory pass's part: a wait has what it ends as operands, and so keeps it alive. */
 #include "plan/passes.h"
 
 #include <stdlib.h>
@@ -127,26 +127,33 @@ static int walk_slot_again(struct walk *w) {
     return w->plan->micro_batches > 1 ? walk_segment(w, SEG_MICRO_NEXT) : 0;
 }
 
-static int walk_step(struct walk *w) {
+/* Not every rank audits in every step, and not every step is guarded. */
+static int walk_step(struct walk *w, int audit, int guard) {
     const struct plan *plan = w->plan;
-    if (plan->audit != NONE) TRY(walk_slot_again(w));
+    if (audit && plan->audit != NONE) TRY(walk_slot_again(w));
     int slots = plan_n_slots(plan), rounds = plan_n_rounds(plan);
     for (int i = 0; i < rounds; i++) {
         for (int micro = 0; i < slots && micro < plan->micro_batches; micro++)
             TRY(walk_segment(w, plan_micro_segment(plan, i, micro)));
         if (plan_after_slot(plan, i) != SEG_COUNT) TRY(walk_segment(w, plan_after_slot(plan, i)));
     }
-    TRY(walk_segment(w, SEG_GUARD));
     TRY(walk_segment(w, SEG_SEAL));
+    if (guard) TRY(walk_segment(w, SEG_GUARD));
     TRY(walk_segment(w, SEG_UPDATE));
     return walk_segment(w, SEG_SEAL);
 }
 
 static int walk_all(struct walk *w) {
     TRY(walk_segment(w, SEG_START));
-    for (int step = 0; step < 2; step++) TRY(walk_step(w));
+    TRY(walk_segment(w, SEG_SEAL));
+    TRY(walk_step(w, 1, 1));
+    TRY(walk_step(w, 0, 0));
+    TRY(walk_step(w, 1, 0));
+    TRY(walk_segment(w, SEG_SEAL)); /* a checkpoint */
+    TRY(walk_segment(w, SEG_GUARD));
+    TRY(walk_step(w, 0, 1));
     TRY(walk_segment(w, SEG_EVAL));
-    return walk_step(w);
+    return walk_step(w, 0, 0);
 }
 
 int plan_check_races(const struct plan *plan) {

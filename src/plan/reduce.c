@@ -8,16 +8,6 @@
 #include "base/check.h"
 #include "plan/tree.h"
 
-int plan_view(struct plan *plan, int flat, int64_t begin, int64_t elems, int *view) {
-    const struct buf *root = &plan->bufs[flat];
-    *view = flat;
-    if (begin == 0 && elems == root->dim[0]) return 0;
-    struct buf part = {.kind = root->kind, .type = root->type, .rank = 1, .dim = {elems}, .alias = flat};
-    part.offset = begin * (int64_t)dtype_size(root->type);
-    snprintf(part.name, sizeof part.name, "%.20s[%lld:%lld]", root->name, (long long)begin, (long long)(begin + elems));
-    return plan_add_buf(plan, &part, view);
-}
-
 static int vendor(const struct config *config) { return config->dist.reduce == REDUCE_VENDOR; }
 
 static int add_held(struct plan *plan, int rows, int64_t columns) {

@@ -61,9 +61,10 @@ int run_evaluate(struct run *run, const struct windows *windows, int64_t batches
         sum += run->parts[i].mean * run->parts[i].count;
         count += run->parts[i].count;
     }
-    if (count == 0)
-        return fail(STATUS_BAD_DATA, "%s: none of the tokens that were evaluated counts as a target",
-                    windows->source->name);
+    if (count == 0) {
+        fail(STATUS_BAD_DATA, "%s: none of the tokens that were evaluated counts as a target", windows->source->name);
+        return comm_agree(run->comm, STATUS_BAD_DATA); /* all find that, and one tells it */
+    }
     *loss = sum / count;
     *tokens = (int64_t)count;
     return 0;

@@ -3,9 +3,10 @@
  *   flip-params   one bit of the parameters that ops read changes        (found by the guard)
  *   flip-moments  one bit of AdamW's first moments                       (by the guard)
  *   flip-compute  the same as flip-params, but only while slots are computed   (by the audit)
- *   kill, stop    SIGKILL, SIGSTOP                                       (by the other ranks)
+ *   kill, stop    SIGKILL, SIGSTOP,
  *   stop-save     SIGSTOP where a checkpoint begins,
- *   stop-files    and where its files are written
+ *   stop-files    and where its files are written,
+ *   stop-end      and where a run of that many steps is over             (by the other ranks)
  *   fail          the rank reports an error */
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ static const char *const kinds[] = {[FAULT_NONE] = "",
                                     [FAULT_STOP] = "stop",
                                     [FAULT_STOP_SAVE] = "stop-save",
                                     [FAULT_STOP_FILES] = "stop-files",
+                                    [FAULT_STOP_END] = "stop-end",
                                     [FAULT_FAIL] = "fail"};
 
 int fault_open(struct fault *fault, int ranks, int64_t steps) {
@@ -32,15 +34,17 @@ int fault_open(struct fault *fault, int ranks, int64_t steps) {
     *fault = (struct fault){0};
     if (!text || !*text) return 0;
     if (sscanf(text, "%31[a-z-]:%d:%lld%n", kind, &rank, &step, &length) == 3 && !text[length] && rank >= 0 &&
-        rank < ranks && step >= 0 && step < steps)
+        rank < ranks && step >= 0)
         for (size_t i = 1; i < sizeof kinds / sizeof *kinds; i++)
-            if (!strcmp(kind, kinds[i])) *fault = (struct fault){(enum fault_kind)i, rank, step};
-    return fault->kind ? 0
-                       : fail(STATUS_USAGE,
-                              "LOCKSTEP_FAULT: '%s' is not KIND:RANK:STEP with a kind of flip-params, flip-moments, "
-                              "flip-compute, kill, stop, stop-save, stop-files, fail, one of the %d ranks and one of "
-                              "the %lld steps",
-                              text, ranks, (long long)steps);
+            if (!strcmp(kind, kinds[i]) && step < steps + (i >= FAULT_STOP_SAVE && i <= FAULT_STOP_END))
+                *fault = (struct fault){(enum fault_kind)i, rank, step};
+    return fault->kind
+               ? 0
+               : fail(STATUS_USAGE,
+                      "LOCKSTEP_FAULT: '%s' is not KIND:RANK:STEP with a kind of flip-params, flip-moments, "
+                      "flip-compute, kill, stop, stop-save, stop-files, stop-end, fail, one of the %d ranks and one of "
+                      "the %lld steps",
+                      text, ranks, (long long)steps);
 }
 
 static int flip(struct trainer *t, int buf) {
@@ -74,6 +78,10 @@ void fault_begin_save(struct trainer *t) {
 
 void fault_begin_files(struct trainer *t) {
     if (is_due(t, FAULT_STOP_FILES)) raise(SIGSTOP);
+}
+
+void fault_end_run(struct trainer *t) {
+    if (is_due(t, FAULT_STOP_END)) raise(SIGSTOP);
 }
 
 int fault_end_slots(struct trainer *t) { return is_due(t, FAULT_FLIP_COMPUTE) ? flip(t, t->run.plan->flat_copy) : 0; }

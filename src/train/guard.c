@@ -14,6 +14,9 @@
 int guard_open(struct trainer *t) {
     const struct plan *plan = t->run.plan;
     struct guard *g = &t->guard;
+    if ((t->config->guard.every || t->config->guard.audit_every) && t->comm->size == 1)
+        log_line(
+            "guard: there is one rank, and nothing to compare it with: guard.every and guard.audit_every do nothing");
     if (plan->guard == NONE) return 0;
     g->all = calloc((size_t)t->comm->size, sizeof g->mine);
     g->tensor = calloc((size_t)t->comm->size, sizeof *g->tensor);
@@ -86,6 +89,14 @@ static int tell(struct trainer *t, int i) {
              "that host "
              "changed them; the run ends, and %s holds its last good checkpoint: go on from it without that host",
              (long long)t->step, buffer, wrong, peers[wrong].host, agreeing(g, ranks, i, right), place, t->folder);
+    else if (ranks > 2)
+        fail(STATUS_FAILED,
+             "guard: at step %lld %s differ between ranks, and of %d no more than %d have the same%s; rank %d on %s "
+             "and rank %d on %s "
+             "are two that differ: memory or devices of some hosts changed them; the run ends, and %s holds its last "
+             "good checkpoint",
+             (long long)t->step, buffer, ranks, agreeing(g, ranks, i, right), place, right, peers[right].host, wrong,
+             peers[wrong].host, t->folder);
     else
         fail(STATUS_FAILED,
              "guard: at step %lld %s of rank %d on %s and of rank %d on %s differ%s: memory or a device of one of the "

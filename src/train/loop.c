@@ -73,7 +73,9 @@ static int finish(struct trainer *t) {
 
 static int loop(struct trainer *t) {
     while (t->step < t->config->train.steps) TRY(one_step(t));
-    return finish(t);
+    TRY(finish(t));
+    fault_end_run(t);
+    return 0;
 }
 
 int train_run(const struct config *config, struct comm *comm, const struct train_options *options) {
@@ -92,7 +94,10 @@ int train_run(const struct config *config, struct comm *comm, const struct train
     }
     if (!status || status == STATUS_STOPPED || comm->agreed) { /* all ranks end here: what is on its way arrives */
         int arrived = comm_wait_all(comm);
-        if (!status) status = arrived;
+        if (arrived) { /* not in order, then */
+            status = arrived;
+            comm->agreed = 0;
+        }
     }
     comm->stop_signal = NULL;
     t.in_use = status && status != STATUS_STOPPED && !comm->agreed && comm->size > 1;

@@ -118,7 +118,9 @@ static int open_prefetch(struct trainer *t) {
 static int open_stages(struct trainer *t) {
     struct comm *comm = t->comm;
     const struct train_options *options = t->options;
+    TRY(trainer_same_config(t));
     TRY(comm_agree(comm, open_data(t)));
+    TRY(trainer_same_data(t));
     TRY(comm_agree(comm, open_run(t)));
     if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */
     TRY(comm_agree(comm, open_folder(t)));
@@ -127,6 +129,7 @@ static int open_stages(struct trainer *t) {
     if (options->resume) TRY(trainer_resume(t));
     TRY(comm_agree(comm, open_prefetch(t)));
     TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
+    TRY(comm_agree(comm, guard_seal(t)));   /* of what was loaded, until the first update */
     return comm_agree(comm, metrics_open(t));
 }
 
@@ -150,12 +153,11 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
 }
 
 void trainer_close(struct trainer *t) {
+    if (t->in_use) return; /* nor may anything wait here, for files that are out of reach, before the failure is told */
     if (t->metrics) fclose(t->metrics);
-    if (!t->in_use) {
-        guard_close(t);
-        audit_close(t);
-        run_close(&t->run);
-    }
+    guard_close(t);
+    audit_close(t);
+    run_close(&t->run);
     prefetch_close(&t->prefetch);
     sampler_close(&t->sampler);
     windows_close(&t->val);

@@ -46,7 +46,7 @@ static int write_files(struct trainer *t) {
                              .scale_steps = t->scale.steps,
                              .config = yaml,
                              .data = t->data_text};
-    struct ckpt_group group = {t->comm->rank, t->comm->size, t->comm, agree, gather};
+    struct ckpt_group group = {t->comm->rank, t->comm->size, t->comm, agree, gather, &t->comm->broken};
     snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
     int status = run_shard(&t->run, &arrays, &count);
     if (!status) status = ckpt_save(folder, &meta, arrays, count, t->tokenizer_json, &group, (int)t->config->ckpt.keep);

@@ -25,7 +25,7 @@ static int compute(struct trainer *t, const struct batch *batch, int64_t counted
 
 static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment segment) {
     const struct prefetched *next;
-    TRY(prefetch_next(&t->prefetch, &next));
+    TRY(prefetch_next(&t->prefetch, t->comm->size > 1 ? t->config->dist.timeout_s : 0, &next));
     if (next->step != t->step || next->slot != slot || next->micro != micro)
         return fail(STATUS_FAILED, "the data reader is at step %lld, training at step %lld", (long long)next->step,
                     (long long)t->step);

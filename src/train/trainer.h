@@ -44,6 +44,7 @@ enum fault_kind {
     FAULT_STOP,
     FAULT_STOP_SAVE,
     FAULT_STOP_FILES,
+    FAULT_STOP_END,
     FAULT_FAIL
 };
 
@@ -74,7 +75,7 @@ struct trainer {
     int64_t step, adam_step, skipped, skipped_in_a_row;
     struct loss_scale scale;
     int64_t saved_step; /* the last checkpoint's; -1: none */
-    int in_use;         /* messages may still come into its memory: it is not freed, the job ends */
+    int in_use; /* messages may still come into its memory: it is not freed, nothing is closed, and the job ends */
     struct guard guard;
     struct audit audit;
     struct fault fault;
@@ -92,6 +93,10 @@ void signals_restore(void);
 int trainer_open(struct trainer *trainer, const struct config *config, struct comm *comm,
                  const struct train_options *options);
 void trainer_close(struct trainer *trainer);
+
+/* same.c: fail on all ranks where one has another configuration, program or data than rank 0; collective. */
+int trainer_same_config(struct trainer *trainer);
+int trainer_same_data(struct trainer *trainer);
 
 /* state.c. file_phase: from here on ranks wait for each other's files, up to ckpt.timeout_s; the caller puts comm->phase back. */
 void trainer_file_phase(struct trainer *trainer, const char *doing);
@@ -125,6 +130,7 @@ int fault_begin_step(struct trainer *trainer);
 void fault_begin_save(struct trainer *trainer);
 void fault_begin_files(struct trainer *trainer);
 int fault_end_slots(struct trainer *trainer);
+void fault_end_run(struct trainer *trainer);
 
 /* metrics.c */
 int metrics_open(struct trainer *trainer);

@@ -132,6 +132,7 @@ fault kill:1:6 kill-vendor 137 "^lockstep: rank [0-2] on [^ ]+: step 6: rank 1 o
     --set dist.reduce=vendor
 fault stop:1:6 stop-1 1 "$(hangs 1)"
 goes_on
+fault stop:1:6 stop-vendor 1 "^lockstep: rank [0-2] on [^ ]+: step 6: another rank does not come to $vendor_step: waited [34] s \(dist.timeout_s is 3\)" --set dist.reduce=vendor
 fault stop:0:6 stop-0 1 "$(hangs 0)" --set dist.zero=2 --set dist.progress=thread
 goes_on ranks 2
 # In a checkpoint: who comes to it is waited for as in a step; files have a limit of their own.
@@ -140,6 +141,8 @@ fault stop-save:1:8 stop-save-1 1 '^lockstep: rank [0-2] on [^ ]+: rank 1 on [^ 
 goes_on
 fault stop-files:1:8 stop-files-1 1 '^lockstep: rank [0-2] on [^ ]+: rank 1 on [^ ]+ \(process [0-9]+\) does not come to the files of the checkpoint of step 8: waited [56] s \(ckpt.timeout_s is 5\)' --set ckpt.timeout_s=5
 goes_on
+saved="4 8 12"
+fault stop-end:1:12 stop-end-1 1 '^lockstep: rank [0-2] on [^ ]+: rank 1 on [^ ]+ \(process [0-9]+\) does not come to the end: waited [34] s \(dist.timeout_s is 3\)'
 saved=
 fault fail:2:6 fail-2 1 '^lockstep: rank 2 on [^ ]+: step 6: LOCKSTEP_FAULT asked for this failure$' --set dist.zero=1
 goes_on
@@ -158,6 +161,39 @@ fault flip-moments:2:5 every-2 1 "$(differs 2 6 "(params|adam.m)")" --set guard.
 goes_on
 fault flip-params:1:7 before-ckpt 1 "$(differs 1 8 params)" --set guard.every=100
 goes_on
+
+say "what one rank alone has, between a resume and the first update"
+rm -rf runs/moments-2/ckpt/step-00000008 runs/moments-2/ckpt/step-00000012
+LOCKSTEP_FAULT=flip-moments:1:4 expect 1 ranks 3 "$LOCKSTEP" train --resume runs/moments-2 --set dist.zero=1 --set guard.every=100
+complains "$(shard 1 4 adam.m)"
+
+say "ranks that do not train the same: found at the start"
+cat >apart <<'SCRIPT'
+#!/bin/sh
+program=$1
+shift
+[ "$OMPI_COMM_WORLD_RANK" != 2 ] || set -- "$@" $APART
+exec "$program" "$@"
+SCRIPT
+chmod +x apart
+for APART in "--set train.lr=0.02" "--set dist.zero=1" "--set train.seed=7" "--set train.slots=6" "--set guard.every=1"; do
+    key=${APART#--set }
+    export APART
+    refuses 2 "^lockstep: rank 2 on [^ ]+: the configuration is not the same as on rank 0 on [^ ]+: '${key/=/: }' here, '${key%=*}: [^']*' there; " \
+        ranks 3 ./apart "$LOCKSTEP" train run.yaml --run apart
+    [[ ! -e runs/apart ]] || die "a run that is refused leaves a folder"
+done
+cat >elsewhere <<'SCRIPT'
+#!/bin/sh
+[ "$OMPI_COMM_WORLD_RANK" = 1 ] && cd there || cd here
+exec "$@"
+SCRIPT
+chmod +x elsewhere
+mkdir here there
+expect 0 "$LOCKSTEP" data make --corpus stories --out here/text.txt --bytes 20000 --seed 1
+expect 0 "$LOCKSTEP" data make --corpus stories --out there/text.txt --bytes 20000 --seed 2
+refuses 2 "^lockstep: rank 1 on [^ ]+: the data is not the same as on rank 0 on [^ ]+: '.* text.txt.*' here, '.* text.txt.*' there; give all ranks the same" \
+    ranks 3 ./elsewhere "$LOCKSTEP" train "$PWD/run.yaml" --set data.train=text.txt
 
 say "a slot that is computed wrongly, by its owner and by the one that audits it"
 fault flip-compute:2:6 compute-2 1 "$(audit 2 0 6)" "${guard[@]}"
