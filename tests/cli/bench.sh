@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # lockstep bench: where a step's time goes, and every optimization against its baseline.
 # shellcheck source=tests/cli/lib.sh disable=SC1091
+project=$(cd "$(dirname "$0")/../.." && pwd)
 source "$(dirname "$0")/lib.sh"
 export TMPDIR=$SCRATCH/tmp # of this test alone: what is left behind there is its own
 mkdir "$TMPDIR"
@@ -25,6 +26,11 @@ done
 refuses 2 'give one CONFIG.yaml, or --ops' "$LOCKSTEP" bench
 refuses 3 'is not what .lockstep bench --json. writes' "$LOCKSTEP" bench tiny.yaml --against tiny.yaml
 refuses 2 'rounds' "$LOCKSTEP" bench tiny.yaml --rounds 0
+
+say "the cases of this project can be read, and their two sides are configurations"
+expect 0 "$LOCKSTEP" bench --cases "$project/bench/cases" --root "$project" --list
+cases=("$project"/bench/cases/*.yaml)
+same "the number of cases" "${#cases[@]}" "$(wc -l <"$OUT")"
 
 mkdir cases
 words=$'use_when: x\nskip_when: x\ntrade_offs: x\nupkeep: x\nspeed_steps: 6\n'
