@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # lockstep bench: where a step's time goes, and every optimization against its baseline.
-# shellcheck source=tests/cli/lib.sh disable=SC1091
 project=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/cli/lib.sh disable=SC1091
 source "$(dirname "$0")/lib.sh"
 export TMPDIR=$SCRATCH/tmp # of this test alone: what is left behind there is its own
 mkdir "$TMPDIR"
