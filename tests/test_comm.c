@@ -122,7 +122,7 @@ static void a_line_has_one_thing_under_way(void **state) {
 
 static int talk(struct comm *comm) {
     int64_t offset[MOST_RANKS], bytes[MOST_RANKS], at = 0;
-    char text[64] = {0}, equal[MOST_RANKS][3];
+    char text[128] = {0}, equal[MOST_RANKS][3];
     for (int r = 0; r < comm->size; r++) { /* parts of 0, 1, 2 … bytes */
         offset[r] = at;
         bytes[r] = r;
