@@ -139,7 +139,8 @@ static inline int shared_gather(void *context, const void *mine, void *all, int6
 struct job {
     const char *dir;
     int64_t step;
-    int salt, with_big, shift, keep;
+    int salt, with_big, shift, keep, keep_every, keep_best, n_losses;
+    const struct ckpt_loss *losses;
     const char *tokenizer;                                        /* may be NULL */
     void (*change)(struct state *state, int rank);                /* may be NULL */
     int (*save)(const struct job *job, struct ckpt_group *group); /* NULL: save_rank() */
@@ -150,7 +151,10 @@ static inline int save_rank(const struct job *job, struct ckpt_group *group) {
     struct state state;
     state_make(&state, job->step, job->salt, job->with_big, group->rank, group->size, job->shift);
     if (job->change) job->change(&state, group->rank);
-    int status = ckpt_save(job->dir, &state.meta, state.array, state.count, job->tokenizer, group, job->keep);
+    struct ckpt_keep keep = {.newest = job->keep, .every = job->keep_every, .best = job->keep_best};
+    keep.losses = job->losses;
+    keep.count = job->n_losses;
+    int status = ckpt_save(job->dir, &state.meta, state.array, state.count, job->tokenizer, group, &keep);
     state_free(&state);
     return status;
 }

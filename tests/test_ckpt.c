@@ -73,7 +73,7 @@ static void test_hash_definition(void **unused) {
     (void)unused;
     struct state state;
     state_make(&state, 5, 9, 1, 0, 1, 0);
-    assert_int_equal(ckpt_save(dir, &state.meta, state.array, state.count, NULL, &(struct ckpt_group){.size = 1}, 0),
+    assert_int_equal(ckpt_save(dir, &state.meta, state.array, state.count, NULL, &(struct ckpt_group){.size = 1}, NULL),
                      0);
     qsort(state.array, (size_t)state.count, sizeof state.array[0], by_name);
     char *bytes = malloc(BIG * 4 + 65536), *end = bytes;
@@ -226,6 +226,41 @@ static void test_retention(void **unused) {
     assert_string_equal(listing(), "mine step-00000006.tmp step-00000007");
 }
 
+/* Beside the newest: those of steps that a number divides, and those with the lowest losses that are whole. */
+static void test_retention_beside(void **unused) {
+    (void)unused;
+    const struct ckpt_loss losses[] = {{1, 5}, {2, 3}, {3, NAN}, {4, 4}, {5, 2}, {6, 3.5}, {99, 0}, {2, 1}, {5, 6}};
+    struct job job = {.dir = dir, .keep = 1, .keep_every = 4};
+    for (job.step = 1; job.step <= 9; job.step++) {
+        job.salt = (int)job.step;
+        assert_int_equal(save_together(1, &job), 0);
+    }
+    assert_string_equal(listing(), "step-00000004 step-00000008 step-00000009");
+    for (int broken = 0; broken < 2; broken++) {
+        char place[160];
+        snprintf(place, sizeof place, "%s/best%d", root, broken);
+        struct job best = {.dir = place, .keep = 0};
+        for (best.step = 1; best.step <= 7; best.step++) {
+            best.salt = (int)best.step;
+            assert_int_equal(save_together(1, &best), 0);
+        }
+        if (broken) unlink(at("../best1/step-00000002/view.h5"));
+        best.step = best.salt = 8;
+        best.keep = 1;
+        best.keep_best = 2;
+        best.losses = losses;
+        best.n_losses = sizeof losses / sizeof *losses;
+        assert_int_equal(save_together(1, &best), 0);
+        /* 2 has 1, its last loss, and 6 has 3.5; 5 ended with 6. */
+        assert_int_equal(access(at("../best%d/step-00000002", broken), F_OK), broken ? -1 : 0);
+        assert_int_equal(access(at("../best%d/step-00000006", broken), F_OK), 0);
+        assert_int_equal(access(at("../best%d/step-00000008", broken), F_OK), 0);
+        assert_int_equal(access(at("../best%d/step-00000004", broken), F_OK), broken ? 0 : -1);
+        for (int gone = 1; gone <= 7; gone += 2)
+            assert_int_equal(access(at("../best%d/step-%08d", broken, gone), F_OK), -1);
+    }
+}
+
 static ino_t manifest_inode(void) {
     struct stat info;
     assert_int_equal(stat(at("step-00000007/manifest.json"), &info), 0);
@@ -376,6 +411,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_hash_sees_every_part, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_latest, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_show, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_retention_beside, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_retention, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_same_step_again, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_load_mismatch, new_folder, old_folder),

@@ -114,7 +114,7 @@ static void test_damaged_manifest(void **unused) {
     refused(path, "manifest.json");
 
     strcpy(edit, whole);
-    memcpy(strstr(edit, "\"format\":\t1"), "\"format\":\t2", strlen("\"format\":\t2"));
+    memcpy(strstr(edit, "\"format\":\t2"), "\"format\":\t1", strlen("\"format\":\t1"));
     seal(edit);
     spit(manifest, edit, length);
     refused(path, "manifest.json");
@@ -125,6 +125,19 @@ static void test_damaged_manifest(void **unused) {
     spit(manifest, edit, length);
     refused(path, "manifest.json");
     says("'step'", "missing");
+    strcpy(edit, whole); /* a hash of a block too few, a digit that is none */
+    char *blocks = strstr(edit, "\"blocks\":\t\"") + strlen("\"blocks\":\t\"");
+    blocks[3] = 'g';
+    seal(edit);
+    spit(manifest, edit, length);
+    refused(path, "manifest.json");
+    says("'files'", "impossible");
+    strcpy(edit, whole);
+    memmove(blocks, blocks + 1, strlen(blocks));
+    seal(edit);
+    spit(manifest, edit, length - 1);
+    refused(path, "manifest.json");
+    says("'files'", "impossible");
     spit(manifest, whole, length);
     assert_int_equal(ckpt_verify(path), 0);
     unlink(manifest);
@@ -132,6 +145,48 @@ static void test_damaged_manifest(void **unused) {
     refused(at("step-00000009"), "no such folder");
     free(whole);
     free(edit);
+}
+
+/* A reader of a part checks that part, and no more; each of a file's blocks is checked by somebody. */
+static void test_parts(void **unused) {
+    (void)unused;
+    enum { BLOCK = 4 << 20, ELEMS = 5 * (BLOCK / 4) / 2 };
+    struct ckpt_array array = {.name = "long", .type = DTYPE_F32, .rank = 1, .dim = {ELEMS}, .end = ELEMS};
+    struct ckpt_meta meta = {.step = 7};
+    struct ckpt_group group = {.size = 1};
+    float *values = malloc(ELEMS * sizeof *values), *found = malloc(ELEMS * sizeof *found);
+    assert_true(values && found);
+    for (int i = 0; i < ELEMS; i++) values[i] = (float)i;
+    array.data = values;
+    assert_int_equal(ckpt_save(dir, &meta, &array, 1, NULL, &group, NULL), 0);
+    char path[256], shard[512], hash[33];
+    snprintf(path, sizeof path, "%s", at("step-00000007"));
+    snprintf(shard, sizeof shard, "%s/shard-00000-of-00001.h5", path);
+    int64_t size = size_of(shard);
+    assert_true(size > 2 * BLOCK && size < 3 * BLOCK);
+    array.data = found;
+    for (int block = 0; block < 3; block++) {
+        int64_t byte = block == 2 ? size - 1 : (int64_t)block * BLOCK + 1 + block * 1000;
+        flip(shard, byte);
+        assert_int_equal(ckpt_verify(path), STATUS_BAD_DATA);
+        says("shard-00000-of-00001.h5", "is not what was saved");
+        assert_int_equal(ckpt_hash(path, hash), STATUS_BAD_DATA);
+        for (int part = 0; part < 3; part++) { /* elements that lie well inside of one block */
+            array.begin = (int64_t)part * (BLOCK / 4) + 5000;
+            array.end = array.begin + 1000;
+            memset(found, 0, 1000 * sizeof *found);
+            assert_int_equal(ckpt_load(path, &array, 1), part == block ? STATUS_BAD_DATA : 0);
+            if (part != block) assert_memory_equal(found, values + array.begin, 1000 * sizeof *found);
+        }
+        array.begin = 0;
+        array.end = ELEMS;
+        assert_int_equal(ckpt_load(path, &array, 1), STATUS_BAD_DATA);
+        flip(shard, byte);
+    }
+    assert_int_equal(ckpt_load(path, &array, 1), 0);
+    assert_memory_equal(found, values, ELEMS * sizeof *found);
+    free(values);
+    free(found);
 }
 
 /* What a kill can leave between two steps of a replacement or a deletion. */
@@ -185,7 +240,10 @@ static void test_failed_write(void **unused) {
     job.with_big = 0;
     job.change = NULL;
     assert_int_equal(save_together(1, &job), 0);
-    int64_t size = size_of(at("step-00000007/shard-00000-of-00001.h5"));
+    static const char *const files[] = {"shard-00000-of-00001.h5", "view.h5", "manifest.json"};
+    int64_t size = 0;
+    for (int i = 0; i < 3; i++)
+        if (size_of(at("step-00000007/%s", files[i])) > size) size = size_of(at("step-00000007/%s", files[i]));
     job.step = 8;
     job.change = limit_files;
     limited_rank = 0;
@@ -242,7 +300,8 @@ static void test_full_disk(void **unused) {
         {"size=8k", 1, 0, 1, "shard-00000-of-00001.h5: cannot write", "ENOSPC"},
         {"size=2m", 1, 1, 1, "shard-00000-of-00001.h5: cannot write", "ENOSPC"},
         {"size=2m", 3, 1, 1, "-of-00003.h5: cannot write", "ENOSPC"},
-        {"size=8m,nr_inodes=4", 1, 0, 0, "step-00000007.tmp/manifest.json: cannot create", "ENOSPC"},
+        {"size=8m,nr_inodes=4", 1, 0, 0, "step-00000007.tmp/view.h5: cannot create", "ENOSPC"},
+        {"size=8m,nr_inodes=5", 1, 0, 0, "step-00000007.tmp/manifest.json: cannot create", "ENOSPC"},
     };
     char place[128], folder[160];
     snprintf(place, sizeof place, "%s/small", root);
@@ -375,6 +434,7 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_damaged_shards, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_damaged_manifest, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_parts, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_interrupted, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_failed_write, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_corrupting_disk, new_folder, old_folder),

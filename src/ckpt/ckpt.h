@@ -1,6 +1,7 @@
 /* Checkpoints: sharded HDF5, one file a rank, written so that a folder either is a whole checkpoint or does not count.
  *
  *   DIR/step-00000100/shard-00000-of-00002.h5 …   contiguous datasets: the slices that a rank holds of each array
+ *   DIR/step-00000100/view.h5                     every array as a whole, for other readers of HDF5
  *   DIR/step-00000100/tokenizer.json              what turns text into the tokens that the model was trained on, if known
  *   DIR/step-00000100/manifest.json               sizes and hashes of every file, counters, config; written last
  *
@@ -48,7 +49,22 @@ struct ckpt_group {
         lost; /* not 0 once ranks no longer hear of each other: then nothing is cleaned up, the job ends; may be NULL */
 };
 
-/* Collective. Writes DIR/step-N, then deletes all but the newest `keep` whole checkpoints (0: keeps all), never the one
+/* The loss of the state before a step, on data that it was not trained on. */
+struct ckpt_loss {
+    int64_t step;
+    double loss; /* one that is not a number is no good one */
+};
+
+/* Which checkpoints stay when there is a new one. */
+struct ckpt_keep {
+    int newest;                     /* so many whole ones, and beside them */
+    int64_t every;                  /* those of steps that it divides (0: none), */
+    int best;                       /* and so many with the lowest */
+    const struct ckpt_loss *losses; /* of these [count], in any order; of a step that is there twice the last counts */
+    int count;
+};
+
+/* Collective. Writes DIR/step-N, then deletes what `keep` does not keep (NULL, or 0 as `newest`: keeps all), never the one
  * just written. `tokenizer` (may be NULL) is the text of a tokenizer.json; only rank 0's is used.
  *
  * All ranks list the same arrays in the same order. Of each array a rank lists one slice or as many as it holds, one
@@ -57,7 +73,7 @@ struct ckpt_group {
  *
  * STATUS_FAILED with the path and the system's reason (disk full …); nothing half-written counts. */
 int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
-              const char *tokenizer, const struct ckpt_group *group, int keep);
+              const char *tokenizer, const struct ckpt_group *group, const struct ckpt_keep *keep);
 
 /* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line
  * each; may be NULL). STATUS_BAD_DATA if there is none. */

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
+#include "ckpt/blocks.h"
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
 
@@ -29,15 +30,19 @@ static int write_manifest(const char *temporary, const struct manifest *manifest
     return 0;
 }
 
+static int same_file(const struct manifest_file *a, const struct manifest_file *b) {
+    return a->bytes == b->bytes && !memcmp(a->block, b->block, (size_t)blocks_in(a->bytes) * sizeof *a->block);
+}
+
 /* The checkpoint at `path` verifies and says the same as the new one. */
 static int says_the_same(const char *path, const char *temporary, const struct manifest *manifest) {
     struct manifest old;
     if (manifest_read(path, &old)) return 0;
     const char *old_data = old.meta.data ? old.meta.data : "", *data = manifest->meta.data ? manifest->meta.data : "";
-    int old_tokenizer = old.files > old.ranks, tokenizer = manifest->files > manifest->ranks;
+    int old_tokenizer = manifest_tokenizer(&old), tokenizer = manifest_tokenizer(manifest);
     int same = !strcmp(old.meta.config, manifest->meta.config) && !strcmp(old_data, data) &&
-               old_tokenizer == tokenizer &&
-               (!tokenizer || !strcmp(old.file[old.ranks].hash, manifest->file[manifest->ranks].hash));
+               (old_tokenizer < 0) == (tokenizer < 0) &&
+               (tokenizer < 0 || same_file(&old.file[old_tokenizer], &manifest->file[tokenizer]));
     manifest_free(&old);
     char there[DIGEST_SIZE], here[DIGEST_SIZE];
     return same && !ckpt_hash(path, there) && !ckpt_hash(temporary, here) && strcmp(there, here) == 0;

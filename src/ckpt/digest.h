@@ -6,12 +6,8 @@
 
 #include <xxhash.h>
 
-enum { DIGEST_SIZE = 33, DIGEST_BLOCK = 4 << 20 };
+enum { DIGEST_SIZE = 33 };
 
 void digest_hex(XXH128_hash_t hash, char hex[DIGEST_SIZE]);
-
-/* Hashes a whole file and counts its bytes. `from_disk`: first drops what memory holds of it, so that the bytes come
- * from the disk (after a sync; where the system can). STATUS_FAILED with the path and the system's reason. */
-int digest_file(const char *path, int from_disk, int64_t *bytes, char hex[DIGEST_SIZE]);
 
 #endif

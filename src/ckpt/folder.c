@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,32 +118,80 @@ static int is_whole(const char *path) {
     return whole;
 }
 
+static int find_entry(const struct folder_entry *entries, int count, int64_t step) {
+    for (int i = 0; i < count; i++)
+        if (entries[i].step == step && !entries[i].old) return i;
+    return -1;
+}
+
+struct candidate {
+    int entry;
+    double loss;
+};
+
+static int lower_first(const void *a, const void *b) {
+    const struct candidate *left = a, *right = b;
+    if (left->loss != right->loss) return left->loss < right->loss ? -1 : 1;
+    return left->entry - right->entry; /* the newer */
+}
+
+/* Marks the whole ones with the lowest losses. */
+static int mark_best(const char *dir, const struct folder_entry *entries, int count, const struct ckpt_keep *keep,
+                     unsigned char *marked) {
+    struct candidate *list = calloc((size_t)count + 1, sizeof *list);
+    if (!list) return fail(STATUS_FAILED, "%s: out of memory", dir);
+    int n = 0;
+    for (int i = 0; i < count; i++) list[i] = (struct candidate){i, NAN};
+    for (int i = 0; i < keep->count; i++) {
+        int entry = find_entry(entries, count, keep->losses[i].step);
+        if (entry >= 0) list[entry].loss = keep->losses[i].loss;
+    }
+    for (int i = 0; i < count; i++)
+        if (!isnan(list[i].loss)) list[n++] = list[i];
+    qsort(list, (size_t)n, sizeof *list, lower_first);
+    for (int i = 0, found = 0; i < n && found < keep->best; i++) {
+        char path[PATH_SIZE];
+        if (path_join(path, dir, entries[list[i].entry].name) || !is_whole(path)) continue;
+        marked[list[i].entry] = 1;
+        found++;
+    }
+    free(list);
+    return 0;
+}
+
 /* What the walk from the newest to the oldest knows so far. */
 struct walk {
     int kept;
     int64_t whole_step; /* the step of the last whole checkpoint met */
 };
 
-static int retain_entry(const char *dir, const struct folder_entry *entry, int keep, int64_t step, struct walk *walk) {
+static int retain_entry(const char *dir, const struct folder_entry *entry, const struct ckpt_keep *keep, int marked,
+                        int64_t step, struct walk *walk) {
     char path[PATH_SIZE];
     TRY(path_join(path, dir, entry->name));
     int just_written = entry->step == step && !entry->old;
     int replaced = entry->old && entry->step == walk->whole_step;
-    if (replaced || (walk->kept >= keep && !just_written)) return folder_remove_checkpoint(path);
-    if (just_written || is_whole(path)) {
+    int whole = just_written || (!replaced && is_whole(path));
+    int beside = whole && !entry->old && (marked || (keep->every > 0 && entry->step % keep->every == 0));
+    if (replaced || (walk->kept >= keep->newest && !just_written && !beside)) return folder_remove_checkpoint(path);
+    if (whole) {
         walk->kept++;
         walk->whole_step = entry->step;
     }
     return 0;
 }
 
-int folder_retain(const char *dir, int keep, int64_t step) {
-    if (keep <= 0) return 0;
+int folder_retain(const char *dir, const struct ckpt_keep *keep, int64_t step) {
+    if (keep->newest <= 0) return 0;
     struct folder_entry *entries;
     struct walk walk = {0, -1};
-    int count, status = 0;
+    int count;
     if (folder_list(dir, &entries, &count)) return STATUS_FAILED;
-    for (int i = 0; i < count && !status; i++) status = retain_entry(dir, &entries[i], keep, step, &walk);
+    unsigned char *marked = calloc((size_t)count + 1, 1);
+    int status = marked ? 0 : fail(STATUS_FAILED, "%s: out of memory", dir);
+    if (!status && keep->best) status = mark_best(dir, entries, count, keep, marked);
+    for (int i = 0; i < count && !status; i++) status = retain_entry(dir, &entries[i], keep, marked[i], step, &walk);
+    free(marked);
     free(entries);
     return status;
 }

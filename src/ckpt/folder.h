@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "ckpt/ckpt.h"
+
 enum { FOLDER_NAME = 48 };
 
 struct folder_entry {
@@ -31,8 +33,8 @@ int folder_remove_checkpoint(const char *path);
 /* Deletes what interrupted saves and deletions have left in `dir`. Nothing else may be at work there. */
 void folder_sweep(const char *dir);
 
-/* Deletes all but the newest `keep` whole checkpoints (whole as manifest and file sizes tell), never that of `step`.
- * A broken one that is newer than the oldest kept stays for a look, and goes when its turn comes. */
-int folder_retain(const char *dir, int keep, int64_t step);
+/* Deletes all that `keep` does not keep, never that of `step`. Those that are kept are whole, as manifest and file sizes tell. A broken
+ * one that is newer than the oldest of the newest stays for a look, and goes when its turn comes. */
+int folder_retain(const char *dir, const struct ckpt_keep *keep, int64_t step);
 
 #endif

@@ -8,33 +8,30 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
+#include "ckpt/blocks.h"
 #include "ckpt/digest.h"
 #include "ckpt/manifest.h"
-#include "ckpt/shard.h"
 
 /* Arrays go through the shards again and again, so shards stay open; few enough for the limit on open files. */
 enum { OPEN_SHARDS = 64 };
 
 struct reader {
     const char *folder;
-    int ranks;
+    const struct manifest *manifest;
     struct slot {
         int shard; /* -1: free */
-        struct shard open;
+        struct blocks open;
     } slot[OPEN_SHARDS]; /* a shard has one place: its number modulo OPEN_SHARDS */
     char *block;
     XXH3_state_t *state;
 };
 
-static int reader_shard(struct reader *reader, int shard, struct shard **open) {
+static int reader_shard(struct reader *reader, int shard, struct blocks **open) {
     struct slot *slot = &reader->slot[shard % OPEN_SHARDS];
     if (slot->shard != shard) {
-        char name[SHARD_NAME], path[PATH_SIZE];
-        if (slot->shard >= 0) shard_close(&slot->open);
+        if (slot->shard >= 0) blocks_close(&slot->open);
         slot->shard = -1;
-        shard_name(name, shard, reader->ranks);
-        TRY(path_join(path, reader->folder, name));
-        TRY(shard_open(&slot->open, path));
+        TRY(blocks_open(&slot->open, reader->folder, reader->manifest, shard));
         slot->shard = shard;
     }
     *open = &slot->open;
@@ -46,16 +43,16 @@ static void add_number(XXH3_state_t *state, int64_t number) { XXH3_128bits_updat
 static void add_text(XXH3_state_t *state, const char *text) { XXH3_128bits_update(state, text, strlen(text) + 1); }
 
 static int add_cut(struct reader *reader, const struct ckpt_array *whole, const struct cut *cut) {
-    struct shard *shard;
+    struct blocks *shard;
     TRY(reader_shard(reader, cut->shard, &shard));
-    struct ckpt_array slice = *whole;
-    slice.begin = cut->begin;
-    slice.end = cut->end;
-    int64_t size = (int64_t)dtype_size(whole->type), step = DIGEST_BLOCK / size;
-    for (int64_t begin = cut->begin; begin < cut->end; begin += step) {
-        int64_t end = begin + step < cut->end ? begin + step : cut->end;
-        TRY(shard_read(shard, &slice, begin, end, reader->block));
-        XXH3_128bits_update(reader->state, reader->block, (size_t)((end - begin) * size));
+    int64_t at = cut->at, left = (cut->end - cut->begin) * (int64_t)dtype_size(whole->type);
+    while (left > 0) {
+        int64_t length = BLOCK_BYTES - at % BLOCK_BYTES; /* a block of the file is read once */
+        if (length > left) length = left;
+        TRY(blocks_read(shard, at, length, reader->block));
+        XXH3_128bits_update(reader->state, reader->block, (size_t)length);
+        at += length;
+        left -= length;
     }
     return 0;
 }
@@ -71,7 +68,6 @@ static int add_array(struct reader *reader, const struct manifest_array *array) 
 }
 
 static int hash_content(struct reader *reader, const struct manifest *manifest, char hex[DIGEST_SIZE]) {
-    for (int shard = 0; shard < manifest->ranks; shard++) TRY(manifest_check_file(reader->folder, manifest, shard));
     const struct manifest_array **sorted = manifest_sorted(manifest);
     if (!sorted || !reader->block || !reader->state) {
         free(sorted);
@@ -100,13 +96,13 @@ int ckpt_hash(const char *path, char hex[33]) {
     int status = 0;
     if (reader) {
         reader->folder = path;
-        reader->ranks = manifest.ranks;
-        reader->block = malloc(DIGEST_BLOCK);
+        reader->manifest = &manifest;
+        reader->block = malloc(BLOCK_BYTES);
         reader->state = XXH3_createState();
         for (int i = 0; i < OPEN_SHARDS; i++) reader->slot[i].shard = -1;
         status = hash_content(reader, &manifest, hex);
         for (int i = 0; i < OPEN_SHARDS; i++)
-            if (reader->slot[i].shard >= 0) shard_close(&reader->slot[i].open);
+            if (reader->slot[i].shard >= 0) blocks_close(&reader->slot[i].open);
         XXH3_freeState(reader->state);
         free(reader->block);
         free(reader);

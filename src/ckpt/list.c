@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
+#include "ckpt/blocks.h"
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
 #include "ckpt/manifest.h"
@@ -87,7 +88,7 @@ int ckpt_show(const char *path, FILE *out) {
         char name[SHARD_NAME], size[BYTES_TEXT];
         manifest_file_name(name, &manifest, i);
         bytes_text(manifest.file[i].bytes, size);
-        fprintf(out, "  %s  %10s  %s\n", name, size, manifest.file[i].hash);
+        fprintf(out, "  %s  %10s  %" PRId64 " blocks\n", name, size, blocks_in(manifest.file[i].bytes));
     }
     show_arrays(&manifest, out);
     if (meta->data) fprintf(out, "\ndata\n%s", meta->data);

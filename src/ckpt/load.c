@@ -5,10 +5,10 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
+#include "ckpt/blocks.h"
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
 #include "ckpt/manifest.h"
-#include "ckpt/shard.h"
 
 int ckpt_read_meta(const char *path, struct ckpt_meta *meta) {
     struct manifest manifest;
@@ -24,7 +24,7 @@ int ckpt_verify(const char *path) {
     struct manifest manifest;
     TRY(manifest_read(path, &manifest));
     int status = manifest_check_sizes(path, &manifest); /* the quick check of all first */
-    for (int i = 0; i < manifest.files && !status; i++) status = manifest_check_file(path, &manifest, i);
+    for (int i = 0; i < manifest.files && !status; i++) status = blocks_check(path, &manifest, i);
     manifest_free(&manifest);
     return status;
 }
@@ -121,30 +121,25 @@ static int locate(const char *path, const struct ckpt_array *ask, const struct m
 static int by_shard(const void *a, const void *b) {
     const struct piece *left = a, *right = b;
     if (left->cut->shard != right->cut->shard) return left->cut->shard - right->cut->shard;
-    if (left->ask != right->ask) return left->ask < right->ask ? -1 : 1;
-    return left->begin < right->begin ? -1 : left->begin > right->begin;
+    return left->cut->at < right->cut->at ? -1 : left->cut->at > right->cut->at;
 }
 
-static int read_piece(struct shard *shard, const struct piece *piece) {
-    struct ckpt_array slice = piece->held->array;
-    slice.begin = piece->cut->begin;
-    slice.end = piece->cut->end;
-    size_t offset = (size_t)(piece->begin - piece->ask->begin) * dtype_size(slice.type);
-    return shard_read(shard, &slice, piece->begin, piece->end, (char *)piece->ask->data + offset);
+static int read_piece(struct blocks *shard, const struct piece *piece) {
+    int64_t size = (int64_t)dtype_size(piece->held->array.type);
+    return blocks_read(shard, piece->cut->at + (piece->begin - piece->cut->begin) * size,
+                       (piece->end - piece->begin) * size,
+                       (char *)piece->ask->data + (piece->begin - piece->ask->begin) * size);
 }
 
 /* Reads pieces that lie in the same shard, and moves *next behind them. */
 static int read_shard(const char *path, const struct manifest *manifest, const struct pieces *pieces, size_t *next) {
     int number = pieces->piece[*next].cut->shard;
-    char name[SHARD_NAME], file[PATH_SIZE];
-    shard_name(name, number, manifest->ranks);
-    TRY(path_join(file, path, name));
-    struct shard shard;
-    TRY(shard_open(&shard, file));
+    struct blocks shard;
     int status = 0;
+    TRY(blocks_open(&shard, path, manifest, number));
     for (; *next < pieces->count && pieces->piece[*next].cut->shard == number && !status; ++*next)
         status = read_piece(&shard, &pieces->piece[*next]);
-    shard_close(&shard);
+    blocks_close(&shard);
     return status;
 }
 
@@ -161,10 +156,6 @@ static int load(const char *path, const struct manifest *manifest, const struct 
     TRY(status);
     if (pieces->count == 0) return 0;
     qsort(pieces->piece, pieces->count, sizeof(*pieces->piece), by_shard);
-    /* Everything that will be read is verified before the first element is written to the caller's memory. */
-    for (size_t i = 0; i < pieces->count; i++)
-        if (i == 0 || pieces->piece[i].cut->shard != pieces->piece[i - 1].cut->shard)
-            TRY(manifest_check_file(path, manifest, pieces->piece[i].cut->shard));
     for (size_t next = 0; next < pieces->count;) TRY(read_shard(path, manifest, pieces, &next));
     return 0;
 }
@@ -181,11 +172,17 @@ int ckpt_load(const char *path, const struct ckpt_array *arrays, int count) {
 }
 
 static int read_tokenizer(const char *path, const struct manifest *manifest, char **json, int64_t *length) {
-    char file[PATH_SIZE];
-    if (manifest->files == manifest->ranks) return 0;
-    TRY(manifest_check_file(path, manifest, manifest->ranks));
-    TRY(path_join(file, path, TOKENIZER_NAME));
-    return file_read(file, json, length) ? STATUS_BAD_DATA : 0;
+    int index = manifest_tokenizer(manifest);
+    if (index < 0) return 0;
+    struct blocks blocks;
+    *length = manifest->file[index].bytes;
+    *json = malloc((size_t)*length + 1);
+    if (!*json) return fail(STATUS_FAILED, "%s: out of memory", path);
+    (*json)[*length] = '\0';
+    TRY(blocks_open(&blocks, path, manifest, index));
+    int status = blocks_read(&blocks, 0, *length, *json);
+    blocks_close(&blocks);
+    return status;
 }
 
 int ckpt_tokenizer(const char *path, char **json, int64_t *length) {
@@ -194,6 +191,10 @@ int ckpt_tokenizer(const char *path, char **json, int64_t *length) {
     *length = 0;
     TRY(manifest_read(path, &manifest));
     int status = read_tokenizer(path, &manifest, json, length);
+    if (status) {
+        free(*json);
+        *json = NULL;
+    }
     manifest_free(&manifest);
     return status;
 }

@@ -2,18 +2,19 @@
  *
  *   {
  *   	"manifest_hash":	"XXH3-128 of every byte of this file after these 32 digits",
- *   	"format":	1,
+ *   	"format":	2,
  *   	"step":	100, "adam_step":	100, "skipped":	0, "ranks":	2, "written":	"2025-01-31T12:00:00Z",
- *   	"files":	[{"name":	"shard-00000-of-00002.h5", "bytes":	…, "xxh3_128":	"…"}, …],
- *   	"arrays":	[{"name":	"params/h0.ln1.w", "type":	"f32", "shape":	[128], "cuts":	[[0, 0, 64], [1, 64, 128]]}, …],
+ *   	"files":	[{"name":	"shard-00000-of-00002.h5", "bytes":	…, "blocks":	"… …"}, …],
+ *   	"arrays":	[{"name":	"params/h0.ln1.w", "type":	"f32", "shape":	[128], "cuts":	[[0, 0, 64, 2048], [1, 64, 128, 2048]]}, …],
  *   	"config":	"the run's config as YAML",
  *   	"data":	"what the run was trained on"
  *   }
  *
- * The files are the shards of all ranks in order, and tokenizer.json after them if there is one.
+ * The files are the shards of all ranks in order, view.h5, and tokenizer.json if there is one; of each the XXH3-64 of every
+ * 4 MiB, in hexadecimal digits.
  *
- * A cut is [shard, begin, end]: which shard holds which elements. The cuts of an array are in order, and cover it. A shard
- * may have several: its dataset holds them one after the other, in this order. */
+ * A cut is [shard, begin, end, at]: which shard holds which elements, from which byte of its file on. The cuts of an array are in
+ * order, and cover it. So a reader needs no HDF5, and checks what it reads, no more. */
 #ifndef CKPT_MANIFEST_H
 #define CKPT_MANIFEST_H
 
@@ -22,12 +23,14 @@
 
 #define MANIFEST_NAME  "manifest.json"
 #define TOKENIZER_NAME "tokenizer.json"
+#define VIEW_NAME      "view.h5"
 
-enum { MANIFEST_FORMAT = 1, RANKS_MAX = 99999, SHARD_NAME = 40, TIME_TEXT = 32 };
+enum { MANIFEST_FORMAT = 2, RANKS_MAX = 99999, SHARD_NAME = 40, TIME_TEXT = 32 };
 
 struct cut {
     int shard;
     int64_t begin, end;
+    int64_t at; /* where the file has the first of them, in bytes */
 };
 
 struct manifest_array {
@@ -38,7 +41,7 @@ struct manifest_array {
 
 struct manifest_file {
     int64_t bytes;
-    char hash[DIGEST_SIZE];
+    uint64_t *block; /* the hash of each block; blocks.h */
 };
 
 struct manifest {
@@ -46,13 +49,19 @@ struct manifest {
     char written[TIME_TEXT]; /* UTC, ISO 8601 */
     int ranks;
     struct manifest_file *file; /* [files] */
-    int files;                  /* ranks, or one more: the tokenizer */
+    int files;                  /* ranks + 1 (the view), or one more: the tokenizer */
     struct manifest_array *array;
     int arrays;
 };
 
 /* "shard-00001-of-00002.h5" */
 void shard_name(char name[SHARD_NAME], int rank, int ranks);
+
+static inline int manifest_view(const struct manifest *manifest) { return manifest->ranks; }
+/* The number of the tokenizer among the files; -1 if there is none. */
+static inline int manifest_tokenizer(const struct manifest *manifest) {
+    return manifest->files > manifest->ranks + 1 ? manifest->ranks + 1 : -1;
+}
 
 /* The name of file `index`. */
 void manifest_file_name(char name[SHARD_NAME], const struct manifest *manifest, int index);
@@ -80,7 +89,7 @@ const struct manifest_array *manifest_find(const struct manifest_array *const *s
 /* Presence and sizes of the files, without reading them. STATUS_BAD_DATA. */
 int manifest_check_sizes(const char *folder, const struct manifest *manifest);
 
-/* Size and hash of one file: a rank's shard, or the tokenizer. STATUS_BAD_DATA. */
-int manifest_check_file(const char *folder, const struct manifest *manifest, int index);
+/* The same for one file: a rank's shard, or the tokenizer. */
+int manifest_check_size(const char *folder, const struct manifest *manifest, int index);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
+#include "ckpt/blocks.h"
 #include "ckpt/files.h"
 #include "ckpt/manifest.h"
 
@@ -21,6 +22,23 @@ static int append(cJSON *array, cJSON *item) {
     return 0;
 }
 
+/* 16 digits a block, and a blank between two. NULL: out of memory. */
+static char *print_blocks(const struct manifest_file *file) {
+    int64_t count = blocks_in(file->bytes);
+    char *text = malloc((size_t)count * 17 + 1), *at = text;
+    if (!text) return NULL;
+    for (int64_t i = 0; i < count; i++) at += sprintf(at, "%s%016" PRIx64, i ? " " : "", file->block[i]);
+    *at = '\0';
+    return text;
+}
+
+static int add_blocks(cJSON *item, const struct manifest_file *file) {
+    char *text = print_blocks(file);
+    int ok = text && cJSON_AddStringToObject(item, "blocks", text);
+    free(text);
+    return ok;
+}
+
 static int add_files(cJSON *files, const struct manifest *manifest) {
     int ok = files != NULL;
     for (int i = 0; i < manifest->files && ok; i++) {
@@ -29,7 +47,7 @@ static int add_files(cJSON *files, const struct manifest *manifest) {
         cJSON *file = cJSON_CreateObject();
         ok = append(files, file) && cJSON_AddStringToObject(file, "name", name) &&
              cJSON_AddNumberToObject(file, "bytes", (double)manifest->file[i].bytes) &&
-             cJSON_AddStringToObject(file, "xxh3_128", manifest->file[i].hash);
+             add_blocks(file, &manifest->file[i]);
     }
     return ok;
 }
@@ -47,7 +65,8 @@ static int add_array(cJSON *arrays, const struct manifest_array *array) {
         cJSON *cut = cJSON_CreateArray();
         ok = append(cuts, cut) && append(cut, cJSON_CreateNumber(array->cut[i].shard)) &&
              append(cut, cJSON_CreateNumber((double)array->cut[i].begin)) &&
-             append(cut, cJSON_CreateNumber((double)array->cut[i].end));
+             append(cut, cJSON_CreateNumber((double)array->cut[i].end)) &&
+             append(cut, cJSON_CreateNumber((double)array->cut[i].at));
     }
     return ok;
 }
@@ -117,9 +136,21 @@ static int copy_text(const cJSON *object, const char *key, char *out, size_t siz
     return 1;
 }
 
+static int read_blocks(const cJSON *item, struct manifest_file *file) {
+    const char *text = get_text(item, "blocks");
+    int64_t count = blocks_in(file->bytes);
+    if (!text || strlen(text) != (size_t)(count ? count * 17 - 1 : 0)) return 0;
+    file->block = calloc((size_t)count + 1, sizeof *file->block);
+    for (int64_t i = 0; i < count && file->block; i++, text += 17) {
+        if (strspn(text, "0123456789abcdef") != 16 || (text[16] && text[16] != ' ')) return 0;
+        file->block[i] = strtoull(text, NULL, 16);
+    }
+    return file->block != NULL;
+}
+
 static int read_files(const cJSON *files, struct manifest *manifest) {
     manifest->files = cJSON_GetArraySize(files);
-    if (!cJSON_IsArray(files) || (manifest->files != manifest->ranks && manifest->files != manifest->ranks + 1))
+    if (!cJSON_IsArray(files) || (manifest->files != manifest->ranks + 1 && manifest->files != manifest->ranks + 2))
         return 0;
     manifest->file = calloc((size_t)manifest->files, sizeof(*manifest->file));
     if (!manifest->file) return 0;
@@ -131,14 +162,13 @@ static int read_files(const cJSON *files, struct manifest *manifest) {
         manifest_file_name(meant, manifest, i);
         struct manifest_file *file = &manifest->file[i++];
         if (!copy_text(item, "name", name, sizeof name) || strcmp(name, meant) ||
-            !get_number(item, "bytes", EXACT_MAX, &file->bytes) ||
-            !copy_text(item, "xxh3_128", file->hash, sizeof file->hash))
+            !get_number(item, "bytes", EXACT_MAX, &file->bytes) || !read_blocks(item, file))
             return 0;
     }
     return 1;
 }
 
-static int read_cuts(const cJSON *cuts, int ranks, struct manifest_array *array) {
+static int read_cuts(const cJSON *cuts, const struct manifest *manifest, struct manifest_array *array) {
     if (!cJSON_IsArray(cuts)) return 0;
     array->cut = calloc((size_t)cJSON_GetArraySize(cuts) + 1, sizeof(*array->cut));
     if (!array->cut) return 0;
@@ -146,17 +176,19 @@ static int read_cuts(const cJSON *cuts, int ranks, struct manifest_array *array)
     cJSON_ArrayForEach(item, cuts) {
         int64_t shard;
         struct cut *cut = &array->cut[array->cuts++];
-        if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 3 ||
-            !get_count(cJSON_GetArrayItem(item, 0), ranks - 1, &shard) ||
+        if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 4 ||
+            !get_count(cJSON_GetArrayItem(item, 0), manifest->ranks - 1, &shard) ||
             !get_count(cJSON_GetArrayItem(item, 1), EXACT_MAX, &cut->begin) ||
-            !get_count(cJSON_GetArrayItem(item, 2), array->array.end, &cut->end) || cut->begin >= cut->end)
+            !get_count(cJSON_GetArrayItem(item, 2), array->array.end, &cut->end) || cut->begin >= cut->end ||
+            !get_count(cJSON_GetArrayItem(item, 3), manifest->file[shard].bytes, &cut->at) ||
+            (cut->end - cut->begin) * (int64_t)dtype_size(array->array.type) > manifest->file[shard].bytes - cut->at)
             return 0;
         cut->shard = (int)shard;
     }
     return manifest_check_cuts(array) == 0;
 }
 
-static int read_array(const cJSON *item, int ranks, struct manifest_array *array) {
+static int read_array(const cJSON *item, const struct manifest *manifest, struct manifest_array *array) {
     struct ckpt_array *whole = &array->array;
     const char *type = get_text(item, "type");
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(item, "shape"), *dim;
@@ -170,7 +202,7 @@ static int read_array(const cJSON *item, int ranks, struct manifest_array *array
     }
     if (array_check(whole)) return 0;
     whole->end = array_elems(whole);
-    return read_cuts(cJSON_GetObjectItemCaseSensitive(item, "cuts"), ranks, array);
+    return read_cuts(cJSON_GetObjectItemCaseSensitive(item, "cuts"), manifest, array);
 }
 
 static int read_arrays(const cJSON *arrays, struct manifest *manifest) {
@@ -179,7 +211,7 @@ static int read_arrays(const cJSON *arrays, struct manifest *manifest) {
     if (!manifest->array) return 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, arrays) {
-        if (!read_array(item, manifest->ranks, &manifest->array[manifest->arrays++])) return 0;
+        if (!read_array(item, manifest, &manifest->array[manifest->arrays++])) return 0;
     }
     return 1;
 }

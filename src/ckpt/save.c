@@ -11,14 +11,16 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
+#include "ckpt/blocks.h"
 #include "ckpt/commit.h"
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
 #include "ckpt/shard.h"
 #include "ckpt/slices.h"
+#include "ckpt/view.h"
 
-/* However many slices a rank has, the talks about them take little memory. */
-enum { SLICES_AT_ONCE = 512 };
+/* However much ranks have to tell, the talks take little memory. */
+enum { AT_ONCE = 16384 };
 
 enum { REASON_SIZE = 1024, SHARD_EXTRA = 1 << 20 /* for HDF5's own structures */ };
 
@@ -42,15 +44,18 @@ struct save {
     int count;
     const struct ckpt_group *group;
     const char *tokenizer;
-    int keep;
+    const struct ckpt_keep *keep;
     char final[PATH_SIZE], temporary[PATH_SIZE], shard[PATH_SIZE];
 
     struct greeting greeting, *greetings; /* mine; those of all ranks */
-    struct slice *slices, *block;         /* mine, and SLICES_AT_ONCE empty ones; as many of every rank's */
+    struct slice *slices;                 /* mine, and AT_ONCE / sizeof empty ones */
+    char *block;                          /* AT_ONCE bytes of every rank's */
+    int64_t *at;                          /* where my slices lie */
     int64_t most_slices;                  /* of any rank */
     struct held *held;                    /* all ranks' slices, on rank 0 */
     int64_t held_count;
-    struct manifest_file file, *files;
+    struct manifest_file file;
+    int64_t *bytes; /* of each rank's file */
     char (*reasons)[REASON_SIZE];
     struct manifest manifest; /* rank 0 */
 };
@@ -66,11 +71,12 @@ static int gather(struct save *save, const void *mine, void *all, size_t bytes) 
 static int allocate(struct save *save) {
     size_t ranks = (size_t)save->group->size, count = (size_t)save->count;
     save->greetings = calloc(ranks, sizeof(*save->greetings));
-    save->files = calloc(ranks, sizeof(*save->files));
-    save->slices = calloc(count + SLICES_AT_ONCE, sizeof(*save->slices));
-    save->block = calloc(ranks * SLICES_AT_ONCE, sizeof(*save->block));
+    save->bytes = calloc(ranks, sizeof(*save->bytes));
+    save->slices = calloc(count + 1, sizeof(*save->slices));
+    save->at = calloc(count + 1, sizeof(*save->at));
+    save->block = calloc(ranks + 1, AT_ONCE);
     save->reasons = calloc(ranks, REASON_SIZE);
-    if (!save->greetings || !save->files || !save->slices || !save->block || !save->reasons)
+    if (!save->greetings || !save->bytes || !save->slices || !save->at || !save->block || !save->reasons)
         return fail(STATUS_FAILED, "%s: out of memory for a checkpoint", save->dir);
     return 0;
 }
@@ -122,20 +128,34 @@ static int check_together(struct save *save) {
     return save->held ? 0 : fail(STATUS_FAILED, "%s: out of memory for a checkpoint", save->dir);
 }
 
-/* Rank 0 learns the slices of all ranks, some of each at a time. Ranks that have fewer than others send empty ones. */
-static int gather_slices(struct save *save) {
-    int64_t mine = save->greeting.slices, most = save->most_slices;
-    for (int64_t sent = 0; sent < most; sent += SLICES_AT_ONCE) {
-        int64_t count = most - sent < SLICES_AT_ONCE ? most - sent : SLICES_AT_ONCE;
-        TRY(gather(save, save->slices + (sent < mine ? sent : mine), save->block,
-                   (size_t)count * sizeof(*save->block)));
-        for (int64_t i = 0; i < count * save->group->size && save->group->rank == 0; i++) {
-            const struct slice *slice = &save->block[i];
-            struct cut cut = {(int)(i / count), slice->begin, slice->end};
-            if (cut.begin < cut.end) save->held[save->held_count++] = (struct held){slice->array, cut};
-        }
+/* Rank 0 takes a list of every rank, some of each at a time: `mine` of `count` items, where no rank has more than `most`. Ranks that have
+ * fewer send zeros. */
+static int gather_list(struct save *save, const void *mine, int64_t count, int64_t most, size_t size,
+                       void (*take)(struct save *save, int rank, int64_t index, const void *item)) {
+    int64_t room = AT_ONCE / (int64_t)size;
+    char *out = save->block + (size_t)save->group->size * AT_ONCE; /* the room behind that of all ranks */
+    for (int64_t sent = 0; sent < most; sent += room) {
+        int64_t now = most - sent < room ? most - sent : room, own = count - sent;
+        if (own > now) own = now;
+        memset(out, 0, (size_t)now * size);
+        if (own > 0) memcpy(out, (const char *)mine + (size_t)sent * size, (size_t)own * size);
+        TRY(gather(save, out, save->block, (size_t)now * size));
+        for (int64_t i = 0; i < now * save->group->size && save->group->rank == 0; i++)
+            take(save, (int)(i / now), sent + i % now, save->block + (size_t)i * size);
     }
     return 0;
+}
+
+static void take_slice(struct save *save, int rank, int64_t index, const void *item) {
+    const struct slice *slice = item;
+    struct cut cut = {rank, slice->begin, slice->end, slice->at};
+    (void)index;
+    if (cut.begin < cut.end) save->held[save->held_count++] = (struct held){slice->array, cut};
+}
+
+static int gather_slices(struct save *save) {
+    save->held_count = 0;
+    return gather_list(save, save->slices, save->greeting.slices, save->most_slices, sizeof *save->slices, take_slice);
 }
 
 static int by_place(const void *a, const void *b) {
@@ -176,7 +196,7 @@ static int fill_manifest(struct save *save) {
     manifest->meta.config = strdup(save->meta->config ? save->meta->config : "");
     manifest->meta.data = save->meta->data ? strdup(save->meta->data) : NULL;
     manifest->ranks = save->group->size;
-    manifest->files = manifest->ranks + !!save->tokenizer;
+    manifest->files = manifest->ranks + 1 + !!save->tokenizer;
     manifest->file = calloc((size_t)manifest->files, sizeof(*manifest->file));
     manifest->array = calloc((size_t)save->greeting.arrays + 1, sizeof(*manifest->array));
     if (save->meta->data && !manifest->meta.data) return fail(STATUS_FAILED, "out of memory");
@@ -221,36 +241,76 @@ static int write_shard(struct save *save) {
     TRY(space_check(save->temporary, need));
     TRY(shard_write(save->shard, save->arrays, save->count));
     TRY(folder_sync(save->temporary));
-    TRY(digest_file(save->shard, 1, &save->file.bytes, save->file.hash));
-    return shard_compare(save->shard, save->arrays, save->count);
+    TRY(shard_read_back(save->shard, save->arrays, save->count, &save->file, save->at));
+    for (int64_t i = 0; i < save->greeting.slices; i++) save->slices[i].at = save->at[i];
+    return 0;
 }
 
 static int write_tokenizer(struct save *save) {
     char path[PATH_SIZE];
-    struct manifest_file *file = &save->manifest.file[save->manifest.ranks];
+    struct manifest_file *file = &save->manifest.file[manifest_tokenizer(&save->manifest)];
     TRY(path_join(path, save->temporary, TOKENIZER_NAME));
     TRY(file_write(path, save->tokenizer, (int64_t)strlen(save->tokenizer)));
-    return digest_file(path, 1, &file->bytes, file->hash);
+    return blocks_hash(path, 1, file, NULL, NULL);
+}
+
+static int write_view(struct save *save) {
+    char path[PATH_SIZE];
+    TRY(view_write(save->temporary, &save->manifest));
+    TRY(path_join(path, save->temporary, VIEW_NAME));
+    return blocks_hash(path, 1, &save->manifest.file[manifest_view(&save->manifest)], NULL, NULL);
+}
+
+static void take_hash(struct save *save, int rank, int64_t index, const void *item) {
+    struct manifest_file *file = &save->manifest.file[rank];
+    if (index < blocks_in(file->bytes)) memcpy(&file->block[index], item, sizeof file->block[index]);
+}
+
+/* Phase: rank 0 learns what the files are. */
+static int gather_files(struct save *save) {
+    int64_t most = 0;
+    TRY(gather(save, &save->file.bytes, save->bytes, sizeof save->file.bytes));
+    for (int rank = 0; rank < save->group->size; rank++)
+        if (blocks_in(save->bytes[rank]) > most) most = blocks_in(save->bytes[rank]);
+    int status = 0;
+    for (int rank = 0; rank < save->group->size && save->group->rank == 0 && !status; rank++) {
+        struct manifest_file *file = &save->manifest.file[rank];
+        file->block = calloc((size_t)blocks_in(save->bytes[rank]) + 1, sizeof *file->block);
+        file->bytes = file->block ? save->bytes[rank] : 0;
+        if (!file->block) status = fail(STATUS_FAILED, "out of memory");
+    }
+    TRY(gather_list(save, save->file.block, blocks_in(save->file.bytes), most, sizeof *save->file.block, take_hash));
+    TRY(gather_slices(save));
+    return status;
+}
+
+/* The slices are the same as in prepare(), and so is their order. */
+static void fill_places(struct save *save) {
+    int64_t next = 0;
+    qsort(save->held, (size_t)save->held_count, sizeof(*save->held), by_place);
+    for (int i = 0; i < save->manifest.arrays; i++)
+        for (int k = 0; k < save->manifest.array[i].cuts; k++)
+            save->manifest.array[i].cut[k].at = save->held[next++].cut.at;
 }
 
 /* Phase: rank 0 makes the folder count. */
 static int make_it_count(struct save *save) {
-    TRY(gather(save, &save->file, save->files, sizeof save->file));
     if (save->group->rank != 0) return 0;
     if (save->tokenizer) TRY(write_tokenizer(save));
-    memcpy(save->manifest.file, save->files, (size_t)save->group->size * sizeof(*save->files));
+    fill_places(save);
+    TRY(write_view(save));
     return commit(save->dir, save->temporary, save->final, &save->manifest);
 }
 
 /* Phase: the checkpoint counts; older ones may go. */
 static int retain(struct save *save) {
-    if (save->group->rank == 0 && folder_retain(save->dir, save->keep, save->meta->step))
+    if (save->group->rank == 0 && save->keep && folder_retain(save->dir, save->keep, save->meta->step))
         return fail_within(STATUS_FAILED, "%s is saved, but older ones cannot be deleted: ", save->final);
     return 0;
 }
 
-static int (*const phases[])(struct save *save) = {allocate,    check_own,     check_together, prepare,
-                                                   write_shard, make_it_count, retain};
+static int (*const phases[])(struct save *save) = {allocate,    check_own,    check_together, prepare,
+                                                   write_shard, gather_files, make_it_count,  retain};
 
 /* Records why the save failed: on a rank that failed its own reason, on rank 0 at least that of the first that did. */
 static void share_reason(struct save *save) {
@@ -293,7 +353,7 @@ static void clean_up(struct save *save) {
 }
 
 int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
-              const char *tokenizer, const struct ckpt_group *group, int keep) {
+              const char *tokenizer, const struct ckpt_group *group, const struct ckpt_keep *keep) {
     if (group->size < 1 || group->size > RANKS_MAX)
         return fail(STATUS_FAILED, "%d ranks cannot save together: 1 to %d can", group->size, RANKS_MAX);
     struct save save = {.dir = dir, .meta = meta, .arrays = arrays, .count = count, .group = group};
@@ -303,7 +363,9 @@ int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_a
     if (status) clean_up(&save);
     manifest_free(&save.manifest);
     free(save.greetings);
-    free(save.files);
+    free(save.bytes);
+    free(save.file.block);
+    free(save.at);
     free(save.slices);
     free(save.block);
     free(save.held);

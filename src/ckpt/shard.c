@@ -1,15 +1,11 @@
 #include "ckpt/shard.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/check.h"
-#include "ckpt/digest.h"
+#include "ckpt/blocks.h"
+#include "ckpt/part.h"
 #include "ckpt/sink.h"
 #include "ckpt/slices.h"
 
@@ -38,87 +34,103 @@ int64_t shard_bytes(const struct ckpt_array *arrays, int count) {
     return bytes;
 }
 
-/* Errors of the system stay in the sink. */
-static int write_file(const char *path, struct sink *sink, const struct ckpt_array *arrays, int count) {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS), link = H5Pcreate(H5P_LINK_CREATE);
-    hid_t file = H5I_INVALID_HID;
-    if (sink_set(access, sink) >= 0 && H5Pset_create_intermediate_group(link, 1) >= 0)
-        file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    int status = file >= 0 ? 0 : fail(STATUS_FAILED, "%s: HDF5 cannot create this file", path);
-    for (int i = 0; i < count && !status && !sink->error;) {
-        int held, slices = next_array(&arrays[i], count - i, &held);
-        if (held) status = part_write(path, file, link, &arrays[i], slices);
+struct entries {
+    const struct ckpt_array *arrays;
+    int count;
+};
+
+static int write_parts(void *context, const char *path, hid_t file, const struct sink *sink) {
+    const struct entries *e = context;
+    int status = 0;
+    for (int i = 0; i < e->count && !status && !sink->error;) {
+        int held, slices = next_array(&e->arrays[i], e->count - i, &held);
+        if (held) status = part_write(path, file, &e->arrays[i], slices);
         i += slices;
     }
-    if (file >= 0 && H5Fclose(file) < 0 && !status) status = fail(STATUS_FAILED, "%s: HDF5 cannot close", path);
-    H5Pclose(link);
-    H5Pclose(access);
     return status;
 }
 
 int shard_write(const char *path, const struct ckpt_array *arrays, int count) {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    struct sink sink = {.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
-    if (sink.fd < 0) return fail(STATUS_FAILED, "%s: cannot create: %s", path, strerror(errno));
-    int status = write_file(path, &sink, arrays, count);
-    struct stat info;
-    if (sink.error) /* the reason behind whatever HDF5 may have met after it */
-        status = fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(sink.error));
-    if (!status && fstat(sink.fd, &info)) status = fail(STATUS_FAILED, "%s: cannot read: %s", path, strerror(errno));
-    if (!status && (info.st_size != sink.size || sink.size < shard_bytes(arrays, count)))
-        status = fail(STATUS_FAILED, "%s: the file has %" PRId64 " bytes where %" PRId64 " were written", path,
-                      (int64_t)info.st_size, sink.size);
-    if (!status) status = file_sync(sink.fd, path);
-    if (close(sink.fd) && !status) status = fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno));
+    struct entries entries = {arrays, count};
+    return sink_write_file(path, shard_bytes(arrays, count), write_parts, &entries);
+}
+
+/* A slice in memory, and where the file has it. */
+struct written {
+    const struct ckpt_array *slice;
+    int64_t at, bytes;
+};
+
+struct comparison {
+    const char *path;
+    struct written *written; /* in the order of the file */
+    int64_t count, next;     /* the first that does not end before the block at hand */
+};
+
+/* The bytes that the block has of each slice are those in memory. */
+static int compare_block(void *context, int64_t at, const char *block, int64_t bytes) {
+    struct comparison *c = context;
+    for (int64_t i = c->next; i < c->count && c->written[i].at < at + bytes; i++) {
+        const struct written *w = &c->written[i];
+        int64_t begin = w->at > at ? w->at : at, end = w->at + w->bytes < at + bytes ? w->at + w->bytes : at + bytes;
+        if (memcmp(block + (begin - at), (const char *)w->slice->data + (begin - w->at), (size_t)(end - begin)))
+            return fail(STATUS_FAILED, "%s: array '%s' reads back differently from what was written", c->path,
+                        w->slice->name);
+        if (w->at + w->bytes <= at + bytes) c->next = i + 1;
+    }
+    return 0;
+}
+
+static int by_place(const void *a, const void *b) {
+    const struct written *left = a, *right = b;
+    return left->at < right->at ? -1 : left->at > right->at;
+}
+
+/* Of each slice that is not empty, as HDF5 finds the datasets in the file. */
+static int find_places(const char *path, hid_t file, const struct ckpt_array *arrays, int count,
+                       struct written *written) {
+    int64_t next = 0;
+    for (int i = 0; i < count;) {
+        int held, slices = next_array(&arrays[i], count - i, &held);
+        int64_t at = held ? part_place(file, &arrays[i], slices) : 0;
+        if (at < 0)
+            return fail(STATUS_FAILED, "%s: HDF5 does not find array '%s' as it was written", path, arrays[i].name);
+        for (int k = i; k < i + slices; k++) {
+            int64_t bytes = (arrays[k].end - arrays[k].begin) * (int64_t)dtype_size(arrays[k].type);
+            if (!bytes) continue;
+            written[next++] = (struct written){&arrays[k], at, bytes};
+            at += bytes;
+        }
+        i += slices;
+    }
+    return 0;
+}
+
+static int open_and_find(const char *path, const struct ckpt_array *arrays, int count, struct written *written) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    H5Pset_file_locking(access, 0, 1); /* some parallel file systems refuse locks */
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    if (file < 0) return fail(STATUS_FAILED, "%s: HDF5 cannot open what it has written", path);
+    int status = find_places(path, file, arrays, count, written);
+    H5Fclose(file);
     return status;
 }
 
-int shard_open(struct shard *shard, const char *path) {
+int shard_read_back(const char *path, const struct ckpt_array *arrays, int count, struct manifest_file *file,
+                    int64_t *at) {
+    struct comparison c = {.path = path};
+    *file = (struct manifest_file){0};
+    for (int i = 0; i < count; i++) c.count += arrays[i].begin < arrays[i].end;
+    c.written = calloc((size_t)c.count + 1, sizeof *c.written);
+    if (!c.written) return fail(STATUS_FAILED, "%s: out of memory", path);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-    /* Shards never change, and some parallel file systems refuse locks. */
-    H5Pset_file_locking(access, 0, 1);
-    shard->file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    H5Pclose(access);
-    if (shard->file < 0) return fail(STATUS_BAD_DATA, "%s: HDF5 cannot open this file", path);
-    snprintf(shard->path, sizeof shard->path, "%s", path);
-    shard->part = (struct part){0};
-    return 0;
-}
-
-void shard_close(struct shard *shard) {
-    if (shard->part.slices) part_close(&shard->part);
-    H5Fclose(shard->file);
-}
-
-int shard_read(struct shard *shard, const struct ckpt_array *slice, int64_t begin, int64_t end, void *data) {
-    return part_read(&shard->part, shard->path, shard->file, slice, begin, end, data);
-}
-
-static int compare_slice(struct shard *shard, const struct ckpt_array *slice, char *block) {
-    int64_t size = (int64_t)dtype_size(slice->type), step = DIGEST_BLOCK / size;
-    for (int64_t begin = slice->begin; begin < slice->end; begin += step) {
-        int64_t end = begin + step < slice->end ? begin + step : slice->end;
-        TRY(shard_read(shard, slice, begin, end, block));
-        const char *meant = (const char *)slice->data + (begin - slice->begin) * size;
-        if (memcmp(block, meant, (size_t)((end - begin) * size)))
-            return fail(STATUS_FAILED, "%s: array '%s' reads back differently from what was written", shard->path,
-                        slice->name);
-    }
-    return 0;
-}
-
-int shard_compare(const char *path, const struct ckpt_array *arrays, int count) {
-    struct shard shard;
-    char *block = malloc(DIGEST_BLOCK);
-    if (!block) return fail(STATUS_FAILED, "%s: out of memory", path);
-    int status = shard_open(&shard, path);
-    if (!status) {
-        for (int i = 0; i < count && !status; i++)
-            if (arrays[i].begin < arrays[i].end) status = compare_slice(&shard, &arrays[i], block);
-        shard_close(&shard);
-    }
-    free(block);
+    int status = open_and_find(path, arrays, count, c.written);
+    for (int64_t i = 0; i < c.count && !status; i++) at[i] = c.written[i].at;
+    qsort(c.written, (size_t)c.count, sizeof *c.written, by_place);
+    if (!status) status = blocks_hash(path, 1, file, compare_block, &c);
+    if (!status && c.next < c.count) status = fail(STATUS_FAILED, "%s: the file ends before its arrays do", path);
+    free(c.written);
     return status;
 }

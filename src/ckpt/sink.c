@@ -1,9 +1,15 @@
 #include "ckpt/sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/check.h"
+#include "ckpt/files.h"
 
 /* HDF5 takes the first member for the driver's own. */
 struct sink_file {
@@ -130,5 +136,35 @@ herr_t sink_set(hid_t access, struct sink *sink) {
     struct sink_access given = {sink};
     herr_t status = H5Pset_driver(access, id, &given);
     H5FDunregister(id); /* the property list holds on to it */
+    return status;
+}
+
+/* Errors of the system stay in the sink. */
+static int fill_file(const char *path, struct sink *sink,
+                     int (*fill)(void *context, const char *path, hid_t file, const struct sink *sink), void *context) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = H5I_INVALID_HID;
+    if (sink_set(access, sink) >= 0) file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    int status =
+        file >= 0 ? fill(context, path, file, sink) : fail(STATUS_FAILED, "%s: HDF5 cannot create this file", path);
+    if (file >= 0 && H5Fclose(file) < 0 && !status) status = fail(STATUS_FAILED, "%s: HDF5 cannot close", path);
+    H5Pclose(access);
+    return status;
+}
+
+int sink_write_file(const char *path, int64_t least,
+                    int (*fill)(void *context, const char *path, hid_t file, const struct sink *sink), void *context) {
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    struct sink sink = {.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+    if (sink.fd < 0) return fail(STATUS_FAILED, "%s: cannot create: %s", path, strerror(errno));
+    int status = fill_file(path, &sink, fill, context);
+    struct stat info;
+    if (sink.error) /* the reason behind whatever HDF5 may have met after it */
+        status = fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(sink.error));
+    if (!status && fstat(sink.fd, &info)) status = fail(STATUS_FAILED, "%s: cannot read: %s", path, strerror(errno));
+    if (!status && (info.st_size != sink.size || sink.size < least))
+        status = fail(STATUS_FAILED, "%s: the file has %" PRId64 " bytes where %" PRId64 " were written", path,
+                      (int64_t)info.st_size, sink.size);
+    if (!status) status = file_sync(sink.fd, path);
+    if (close(sink.fd) && !status) status = fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno));
     return status;
 }

@@ -20,4 +20,9 @@ struct sink {
  * the file is closed. Negative on failure, as HDF5's own functions. */
 herr_t sink_set(hid_t access, struct sink *sink);
 
+/* Writes a new HDF5 file, with what `fill` puts into it, and syncs it. `fill` may stop once sink->error is not 0. It has at least
+ * `least` bytes in the end. STATUS_FAILED with the path and the system's reason. */
+int sink_write_file(const char *path, int64_t least,
+                    int (*fill)(void *context, const char *path, hid_t file, const struct sink *sink), void *context);
+
 #endif

@@ -76,7 +76,7 @@ int64_t slices_list(const struct ckpt_array *arrays, int count, struct slice *li
     int64_t listed = 0, array = -1;
     for (int i = 0; i < count; i++) {
         array += i == 0 || strcmp(arrays[i - 1].name, arrays[i].name) != 0;
-        if (arrays[i].begin < arrays[i].end) list[listed++] = (struct slice){array, arrays[i].begin, arrays[i].end};
+        if (arrays[i].begin < arrays[i].end) list[listed++] = (struct slice){array, arrays[i].begin, arrays[i].end, 0};
     }
     return listed;
 }

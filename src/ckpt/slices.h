@@ -10,6 +10,7 @@
 struct slice {
     int64_t array; /* its number */
     int64_t begin, end;
+    int64_t at; /* where the shard has it, in bytes; 0 before it is written */
 };
 
 /* How many entries from this one on are slices of the same array; `left` are left in the list. */

@@ -73,7 +73,7 @@ struct config {
         double timeout_s;
     } dist;
     struct config_ckpt {
-        int64_t every, keep;
+        int64_t every, keep, keep_every, keep_best;
         int last;
         double timeout_s;
     } ckpt;

@@ -213,6 +213,11 @@ static const struct schema_key keys[] = {
      .low = 0, .high = SCHEMA_WHOLE_MAX},
     {"ckpt.keep", VALUE_WHOLE, AT(ckpt.keep), "3", CLASS_RUN, "newest checkpoints kept; 0: all", .low = 0,
      .high = INT32_MAX},
+    {"ckpt.keep_every", VALUE_WHOLE, AT(ckpt.keep_every), "0", CLASS_RUN,
+     "steps between checkpoints that are kept beside the newest; 0: none", .low = 0, .high = SCHEMA_WHOLE_MAX},
+    {"ckpt.keep_best", VALUE_WHOLE, AT(ckpt.keep_best), "0", CLASS_RUN,
+     "checkpoints kept beside them whose states had the lowest validation losses, as train.eval_every finds them",
+     .low = 0, .high = INT32_MAX},
 
     {"ckpt.last", VALUE_BOOLEAN, AT(ckpt.last), "true", CLASS_RUN, "save the state after the last step",
      .names = boolean_names},

@@ -15,7 +15,7 @@ static int evaluate(struct trainer *t, struct step_report *report) {
     int status =
         run_evaluate(&t->run, &t->val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
     t->comm->phase = before;
-    return status;
+    return status ? status : metrics_add_loss(t, t->step, report->val_loss);
 }
 
 /* STATUS_STOPPED when any rank was asked to stop. */

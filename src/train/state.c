@@ -49,7 +49,9 @@ static int write_files(struct trainer *t) {
     struct ckpt_group group = {t->comm->rank, t->comm->size, t->comm, agree, gather, &t->comm->broken};
     snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
     int status = run_shard(&t->run, &arrays, &count);
-    if (!status) status = ckpt_save(folder, &meta, arrays, count, t->tokenizer_json, &group, (int)t->config->ckpt.keep);
+    const struct config *c = t->config;
+    struct ckpt_keep keep = {(int)c->ckpt.keep, c->ckpt.keep_every, (int)c->ckpt.keep_best, t->losses, t->n_losses};
+    if (!status) status = ckpt_save(folder, &meta, arrays, count, t->tokenizer_json, &group, &keep);
     free(yaml);
     if (!status) t->saved_step = t->step;
     return status;
@@ -231,5 +233,7 @@ int trainer_resume(struct trainer *t) {
     }
     t->start_step = t->step;
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", t->folder);
-    return comm_agree(t->comm, t->comm->rank ? 0 : metrics_cut(metrics, t->step));
+    int status = t->comm->rank ? 0 : metrics_cut(metrics, t->step);
+    if (!status) status = metrics_read_losses(t, metrics);
+    return comm_agree(t->comm, status);
 }

@@ -124,6 +124,26 @@ printf '{"step": %d, "los' $((step + 3)) >>runs/torn/metrics.jsonl
 expect 0 "$LOCKSTEP" train --resume runs/torn
 same_run runs/straight runs/torn
 
+say "which checkpoints are kept: the newest, every so many steps, the best; also after a resume"
+# A learning rate with which the loss first falls and then grows.
+keeping=(--set train.lr=0.3 --set train.eval_every=2 --set ckpt.every=2)
+kept() { (cd "runs/$1/ckpt" && printf '%s ' step-* | sed 's/step-0*//g; s/ $//'); }
+expect 0 "$LOCKSTEP" train run.yaml --run all "${keeping[@]}" --set ckpt.keep=0
+# The state after the last step is evaluated when it is saved already.
+best=$(sed -nE 's/^\{"step": ([0-9]+),.*"val_loss": ([0-9.e+-]+),.*/\2 \1/p' runs/all/metrics.jsonl | awk '$2 < 20' | sort -g | head -n 1)
+best=${best#* }
+((best < 18)) || die "the loss does not grow: its lowest is at step $best"
+meant=$(printf '%s\n' 10 20 "$best" | sort -nu | tr '\n' ' ')
+keeping+=(--set ckpt.keep=1 --set ckpt.keep_every=10 --set ckpt.keep_best=1)
+expect 0 "$LOCKSTEP" train run.yaml --run kept "${keeping[@]}"
+same "the checkpoints that are kept" "${meant% }" "$(kept kept)"
+start kept-later "$LOCKSTEP" train run.yaml --run kept-later "${keeping[@]}"
+after_step 15
+stop KILL 137
+expect 0 "$LOCKSTEP" train --resume runs/kept-later
+same "the checkpoints that are kept after a resume" "${meant% }" "$(kept kept-later)"
+same_run runs/kept runs/kept-later
+
 say "a finished run is resumed: nothing to do, nothing changes"
 cp -r runs/straight runs/finished
 expect 0 "$LOCKSTEP" train --resume runs/finished

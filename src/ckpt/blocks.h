@@ -1,0 +1,44 @@
+/* The files of a checkpoint as blocks of 4 MiB, each with a hash in the manifest: who reads a part of a file checks that part, and
+ * nothing that was not checked reaches a caller. */
+#ifndef CKPT_BLOCKS_H
+#define CKPT_BLOCKS_H
+
+#include <stdint.h>
+
+#include "ckpt/files.h"
+#include "ckpt/manifest.h"
+
+enum { BLOCK_BYTES = 4 << 20 };
+
+/* How many blocks a file of so many bytes has; the last may be short. */
+int64_t blocks_in(int64_t bytes);
+
+/* Hashes a whole file, and hands each block to `look` (may be NULL), whose failure ends it. `from_disk`: first drops what memory holds
+ * of it, so that the bytes come from the disk (after a sync; where the system can). file->block is the caller's: free().
+ * STATUS_FAILED with the path and the system's reason. */
+int blocks_hash(const char *path, int from_disk, struct manifest_file *file,
+                int (*look)(void *context, int64_t at, const char *block, int64_t bytes), void *context);
+
+/* An open file of a checkpoint. */
+struct blocks {
+    const char *folder;
+    const struct manifest_file *file;
+    char name[SHARD_NAME], path[PATH_SIZE];
+    int fd;
+    char *block;  /* the block read last, */
+    int64_t held; /* and its number; -1: none */
+};
+
+/* File `index` of the checkpoint; folder and manifest must outlive it. STATUS_BAD_DATA with the path if it is missing or has another
+ * size. One that was not opened must not be closed. */
+int blocks_open(struct blocks *blocks, const char *folder, const struct manifest *manifest, int index);
+void blocks_close(struct blocks *blocks);
+
+/* Reads bytes [at, at + bytes). STATUS_BAD_DATA where a block is not what was saved; `data` then holds nothing of use. Ranges that follow
+ * each other are read quickest. */
+int blocks_read(struct blocks *blocks, int64_t at, int64_t bytes, void *data);
+
+/* Checks all blocks of a file. STATUS_BAD_DATA. */
+int blocks_check(const char *folder, const struct manifest *manifest, int index);
+
+#endif
