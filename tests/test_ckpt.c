@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include <math.h>
 #include <xxhash.h>
 
 static void test_round_trip(void **unused) {
@@ -244,7 +245,7 @@ static void test_retention_beside(void **unused) {
             best.salt = (int)best.step;
             assert_int_equal(save_together(1, &best), 0);
         }
-        if (broken) unlink(at("../best1/step-00000002/view.h5"));
+        if (broken) unlink(at("../../best1/step-00000002/view.h5"));
         best.step = best.salt = 8;
         best.keep = 1;
         best.keep_best = 2;
@@ -252,12 +253,12 @@ static void test_retention_beside(void **unused) {
         best.n_losses = sizeof losses / sizeof *losses;
         assert_int_equal(save_together(1, &best), 0);
         /* 2 has 1, its last loss, and 6 has 3.5; 5 ended with 6. */
-        assert_int_equal(access(at("../best%d/step-00000002", broken), F_OK), broken ? -1 : 0);
-        assert_int_equal(access(at("../best%d/step-00000006", broken), F_OK), 0);
-        assert_int_equal(access(at("../best%d/step-00000008", broken), F_OK), 0);
-        assert_int_equal(access(at("../best%d/step-00000004", broken), F_OK), broken ? 0 : -1);
+        assert_int_equal(access(at("../../best%d/step-00000002", broken), F_OK), broken ? -1 : 0);
+        assert_int_equal(access(at("../../best%d/step-00000006", broken), F_OK), 0);
+        assert_int_equal(access(at("../../best%d/step-00000008", broken), F_OK), 0);
+        assert_int_equal(access(at("../../best%d/step-00000004", broken), F_OK), broken ? 0 : -1);
         for (int gone = 1; gone <= 7; gone += 2)
-            assert_int_equal(access(at("../best%d/step-%08d", broken, gone), F_OK), -1);
+            assert_int_equal(access(at("../../best%d/step-%08d", broken, gone), F_OK), -1);
     }
 }
 

@@ -97,6 +97,11 @@ int ckpt_load(const char *path, const struct ckpt_array *arrays, int count);
 /* One hash of the logical content (arrays by name, and the counters), the same whatever the sharding. 32 hex digits. */
 int ckpt_hash(const char *path, char hex[33]);
 
+/* Deletes what `keep` does not keep (newest above 0), and what interrupted saves have left, and writes the names of the checkpoints that go
+ * to `told`; with `only_tell` nothing goes. The newest that verifies stays. STATUS_BAD_DATA, and nothing goes, where none does. Nothing else
+ * may be at work in DIR. */
+int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FILE *told);
+
 /* Prints the checkpoints of DIR, one line each; and one checkpoint's arrays. */
 int ckpt_ls(const char *dir, FILE *out);
 int ckpt_show(const char *path, FILE *out);

@@ -165,15 +165,14 @@ struct walk {
     int64_t whole_step; /* the step of the last whole checkpoint met */
 };
 
-static int retain_entry(const char *dir, const struct folder_entry *entry, const struct ckpt_keep *keep, int marked,
-                        int64_t step, struct walk *walk) {
-    char path[PATH_SIZE];
-    TRY(path_join(path, dir, entry->name));
+/* Whether it may go. */
+static int goes(const char *path, const struct folder_entry *entry, const struct ckpt_keep *keep, int marked,
+                int64_t step, struct walk *walk) {
     int just_written = entry->step == step && !entry->old;
     int replaced = entry->old && entry->step == walk->whole_step;
     int whole = just_written || (!replaced && is_whole(path));
     int beside = whole && !entry->old && (marked || (keep->every > 0 && entry->step % keep->every == 0));
-    if (replaced || (walk->kept >= keep->newest && !just_written && !beside)) return folder_remove_checkpoint(path);
+    if (replaced || (walk->kept >= keep->newest && !just_written && !beside)) return 1;
     if (whole) {
         walk->kept++;
         walk->whole_step = entry->step;
@@ -181,16 +180,28 @@ static int retain_entry(const char *dir, const struct folder_entry *entry, const
     return 0;
 }
 
-int folder_retain(const char *dir, const struct ckpt_keep *keep, int64_t step) {
+static int retain(const char *dir, const struct folder_entry *entries, int count, const struct ckpt_keep *keep,
+                  const unsigned char *marked, int64_t step, int only_tell, FILE *told) {
+    struct walk walk = {0, -1};
+    for (int i = 0; i < count; i++) {
+        char path[PATH_SIZE];
+        TRY(path_join(path, dir, entries[i].name));
+        if (!goes(path, &entries[i], keep, marked[i], step, &walk)) continue;
+        if (!only_tell) TRY(folder_remove_checkpoint(path));
+        if (told) fprintf(told, "%s\n", entries[i].name);
+    }
+    return 0;
+}
+
+int folder_retain(const char *dir, const struct ckpt_keep *keep, int64_t step, int only_tell, FILE *told) {
     if (keep->newest <= 0) return 0;
     struct folder_entry *entries;
-    struct walk walk = {0, -1};
     int count;
     if (folder_list(dir, &entries, &count)) return STATUS_FAILED;
     unsigned char *marked = calloc((size_t)count + 1, 1);
     int status = marked ? 0 : fail(STATUS_FAILED, "%s: out of memory", dir);
     if (!status && keep->best) status = mark_best(dir, entries, count, keep, marked);
-    for (int i = 0; i < count && !status; i++) status = retain_entry(dir, &entries[i], keep, marked[i], step, &walk);
+    if (!status) status = retain(dir, entries, count, keep, marked, step, only_tell, told);
     free(marked);
     free(entries);
     return status;

@@ -34,7 +34,8 @@ int folder_remove_checkpoint(const char *path);
 void folder_sweep(const char *dir);
 
 /* Deletes all that `keep` does not keep, never that of `step`. Those that are kept are whole, as manifest and file sizes tell. A broken
- * one that is newer than the oldest of the newest stays for a look, and goes when its turn comes. */
-int folder_retain(const char *dir, const struct ckpt_keep *keep, int64_t step);
+ * one that is newer than the oldest of the newest stays for a look, and goes when its turn comes. The names of those that go are written
+ * to `told` (may be NULL); with `only_tell` nothing goes. */
+int folder_retain(const char *dir, const struct ckpt_keep *keep, int64_t step, int only_tell, FILE *told);
 
 #endif

@@ -29,27 +29,51 @@ int ckpt_verify(const char *path) {
     return status;
 }
 
-int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over) {
-    struct folder_entry *entries;
-    int count;
-    TRY(folder_list(dir, &entries, &count));
-    int found = 0, status = 0;
-    for (int i = 0; i < count && !found && !status; i++) {
-        char candidate[PATH_SIZE];
-        status = path_join(candidate, dir, entries[i].name);
-        if (status) break;
-        found = ckpt_verify(candidate) == 0;
-        if (!found && passed_over) fprintf(passed_over, "passed over %s: %s\n", entries[i].name, fail_message());
-        if (found && snprintf(path, (size_t)size, "%s", candidate) >= size)
-            status = fail(STATUS_FAILED, "%s: this path is too long", candidate);
+/* The newest whole one among the entries; its number, or -1. */
+static int find_latest(const char *dir, const struct folder_entry *entries, int count, char path[PATH_SIZE],
+                       FILE *passed_over, int *found) {
+    for (*found = 0; *found < count; ++*found) {
+        TRY(path_join(path, dir, entries[*found].name));
+        if (ckpt_verify(path) == 0) return 0;
+        if (passed_over) fprintf(passed_over, "passed over %s: %s\n", entries[*found].name, fail_message());
     }
-    free(entries);
-    TRY(status);
-    if (found) return 0;
+    *found = -1;
     if (count == 0) return fail(STATUS_BAD_DATA, "%s: there is no checkpoint in this folder", dir);
     return fail(STATUS_BAD_DATA,
                 "%s: none of the %d checkpoints in this folder is whole (`lockstep ckpt ls %s` lists them)", dir, count,
                 dir);
+}
+
+int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over) {
+    struct folder_entry *entries;
+    char found[PATH_SIZE];
+    int count, number;
+    TRY(folder_list(dir, &entries, &count));
+    int status = find_latest(dir, entries, count, found, passed_over, &number);
+    free(entries);
+    TRY(status);
+    if (snprintf(path, (size_t)size, "%s", found) < size) return 0;
+    return fail(STATUS_FAILED, "%s: this path is too long", found);
+}
+
+int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FILE *told) {
+    struct folder_entry *entries;
+    char path[PATH_SIZE];
+    int count, number;
+    TRY(folder_list(dir, &entries, &count));
+    int status = find_latest(dir, entries, count, path, NULL, &number);
+    int64_t step = status ? -1 : entries[number].step;
+    int old = !status && entries[number].old;
+    free(entries);
+    TRY(status);
+    if (old)
+        return fail(STATUS_BAD_DATA,
+                    "%s: the newest whole checkpoint is the one before a broken one of the same step; resume the run, "
+                    "which makes it "
+                    "new, before anything is deleted",
+                    path);
+    if (!only_tell) folder_sweep(dir);
+    return folder_retain(dir, keep, step, only_tell, told);
 }
 
 /* One read: elements [begin, end) of an asked array, from one shard. */

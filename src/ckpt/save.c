@@ -304,7 +304,7 @@ static int make_it_count(struct save *save) {
 
 /* Phase: the checkpoint counts; older ones may go. */
 static int retain(struct save *save) {
-    if (save->group->rank == 0 && save->keep && folder_retain(save->dir, save->keep, save->meta->step))
+    if (save->group->rank == 0 && save->keep && folder_retain(save->dir, save->keep, save->meta->step, 0, NULL))
         return fail_within(STATUS_FAILED, "%s is saved, but older ones cannot be deleted: ", save->final);
     return 0;
 }

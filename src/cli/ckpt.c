@@ -10,6 +10,7 @@ static const char usage[] =
     "lockstep ckpt ls RUNDIR       the checkpoints of a run, one line each\n"
     "lockstep ckpt show CKPT       counters, files, arrays and config of one\n"
     "lockstep ckpt verify CKPT     check every file against the manifest\n"
+    "lockstep ckpt prune RUNDIR    delete those that are not to be kept: see lockstep ckpt prune --help\n"
     "lockstep ckpt hash CKPT       one hash of parameters, optimizer state and counters, whatever the sharding\n"
     "\n"
     "CKPT is a checkpoint folder, or a run folder, whose newest whole checkpoint is meant.\n"
@@ -52,10 +53,12 @@ static const struct {
 } verbs[] = {{"ls", ls}, {"show", show}, {"verify", verify}, {"hash", hash}};
 
 int cli_ckpt(int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "prune")) return cli_ckpt_prune(argc - 1, argv + 1);
     for (int i = 1; i < argc; i++)
         if (!strcmp(argv[i], "--help")) return fputs(usage, stdout) < 0;
     for (size_t i = 0; argc == 3 && i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(argv[1], verbs[i].name)) return verbs[i].run(argv[2]);
-    return fail(STATUS_USAGE,
-                "lockstep ckpt: say 'ls', 'show', 'verify' or 'hash' and one folder; see 'lockstep ckpt --help'");
+    return fail(
+        STATUS_USAGE,
+        "lockstep ckpt: say 'ls', 'show', 'verify', 'hash' or 'prune' and one folder; see 'lockstep ckpt --help'");
 }

@@ -16,6 +16,7 @@ int cli_data_make(int argc, char **argv); /* cli_data() hands on to these */
 int cli_data_show(int argc, char **argv);
 int cli_data_order(int argc, char **argv);
 int cli_ckpt(int argc, char **argv);
+int cli_ckpt_prune(int argc, char **argv); /* cli_ckpt() hands on to it */
 int cli_plan(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_bench_cases(int argc, char **argv); /* cli_bench() hands on to these */

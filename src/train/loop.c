@@ -15,7 +15,9 @@ static int evaluate(struct trainer *t, struct step_report *report) {
     int status =
         run_evaluate(&t->run, &t->val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
     t->comm->phase = before;
-    return status ? status : metrics_add_loss(t, t->step, report->val_loss);
+    if (!status && t->config->ckpt.keep_best && !t->comm->rank)
+        status = metrics_add_loss(&t->losses, t->step, report->val_loss);
+    return status;
 }
 
 /* STATUS_STOPPED when any rank was asked to stop. */

@@ -68,22 +68,21 @@ static int copy_lines(FILE *from, FILE *to, int64_t step, const char *path) {
     return failed ? fail(STATUS_FAILED, "%s: cannot cut back: %s", path, strerror(errno)) : 0;
 }
 
-int metrics_add_loss(struct trainer *t, int64_t step, double loss) {
-    if (t->comm->rank || !t->config->ckpt.keep_best) return 0;
-    if (t->n_losses == t->losses_room) {
-        int room = 2 * t->losses_room + 64;
-        struct ckpt_loss *more = realloc(t->losses, (size_t)room * sizeof *more);
+int metrics_add_loss(struct ckpt_losses *losses, int64_t step, double loss) {
+    if (losses->count == losses->room) {
+        int room = 2 * losses->room + 64;
+        struct ckpt_loss *more = realloc(losses->list, (size_t)room * sizeof *more);
         if (!more) return fail(STATUS_FAILED, "out of memory");
-        t->losses = more;
-        t->losses_room = room;
+        losses->list = more;
+        losses->room = room;
     }
-    t->losses[t->n_losses++] = (struct ckpt_loss){step, loss};
+    losses->list[losses->count++] = (struct ckpt_loss){step, loss};
     return 0;
 }
 
-int metrics_read_losses(struct trainer *t, const char *path) {
+int metrics_read_losses(const char *path, struct ckpt_losses *losses) {
     static const char key[] = "\"val_loss\": ";
-    FILE *f = t->config->ckpt.keep_best ? fopen(path, "r") : NULL;
+    FILE *f = fopen(path, "r");
     char *line = NULL;
     size_t size = 0;
     long long step;
@@ -93,7 +92,7 @@ int metrics_read_losses(struct trainer *t, const char *path) {
         char *end;
         if (!found || sscanf(line, "{\"step\": %lld", &step) != 1) continue;
         double loss = strtod(found + sizeof key - 1, &end);
-        if (end != found + sizeof key - 1) status = metrics_add_loss(t, step, loss);
+        if (end != found + sizeof key - 1) status = metrics_add_loss(losses, step, loss); /* null is none */
     }
     free(line);
     if (f) fclose(f);

@@ -165,7 +165,7 @@ void trainer_close(struct trainer *t) {
     free(t->tokenizer_json);
     free(t->data_text);
     free(t->slot_losses);
-    free(t->losses);
+    free(t->losses.list);
     if (t->lock >= 0) close(t->lock);
     log_close();
 }

@@ -50,7 +50,8 @@ static int write_files(struct trainer *t) {
     snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
     int status = run_shard(&t->run, &arrays, &count);
     const struct config *c = t->config;
-    struct ckpt_keep keep = {(int)c->ckpt.keep, c->ckpt.keep_every, (int)c->ckpt.keep_best, t->losses, t->n_losses};
+    struct ckpt_keep keep = {(int)c->ckpt.keep, c->ckpt.keep_every, (int)c->ckpt.keep_best, t->losses.list,
+                             t->losses.count};
     if (!status) status = ckpt_save(folder, &meta, arrays, count, t->tokenizer_json, &group, &keep);
     free(yaml);
     if (!status) t->saved_step = t->step;
@@ -234,6 +235,6 @@ int trainer_resume(struct trainer *t) {
     t->start_step = t->step;
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", t->folder);
     int status = t->comm->rank ? 0 : metrics_cut(metrics, t->step);
-    if (!status) status = metrics_read_losses(t, metrics);
+    if (!status && t->config->ckpt.keep_best && !t->comm->rank) status = metrics_read_losses(metrics, &t->losses);
     return comm_agree(t->comm, status);
 }

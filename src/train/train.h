@@ -21,6 +21,16 @@ int train_run(const struct config *config, struct comm *comm, const struct train
 /* The learning rate of a step, counted from 0 (schedule.c). */
 double train_learning_rate(const struct config_train *train, int64_t step);
 
+/* Validation losses; list is its owner's: free(). */
+struct ckpt_losses {
+    struct ckpt_loss *list;
+    int count, room;
+};
+
+/* Adds those that a metrics file tells of; a file that is not there tells of none. And one more. */
+int metrics_read_losses(const char *path, struct ckpt_losses *losses);
+int metrics_add_loss(struct ckpt_losses *losses, int64_t step, double loss);
+
 /* Cuts a metrics file back to the steps before `step`; what a killed run left half-written goes too. A file that is not
  * there is fine. */
 int metrics_cut(const char *path, int64_t step);

@@ -74,9 +74,8 @@ struct trainer {
     int64_t targets; /* of the step at hand, on all ranks */
     int64_t step, adam_step, skipped, skipped_in_a_row;
     struct loss_scale scale;
-    int64_t saved_step;       /* the last checkpoint's; -1: none */
-    struct ckpt_loss *losses; /* rank 0, where ckpt.keep_best asks for them: of the states that were evaluated */
-    int n_losses, losses_room;
+    int64_t saved_step;        /* the last checkpoint's; -1: none */
+    struct ckpt_losses losses; /* rank 0, where ckpt.keep_best asks for them: of the states that were evaluated */
     int in_use; /* messages may still come into its memory: it is not freed, nothing is closed, and the job ends */
     struct guard guard;
     struct audit audit;
@@ -136,9 +135,6 @@ void fault_end_run(struct trainer *trainer);
 
 /* metrics.c */
 int metrics_open(struct trainer *trainer);
-/* With ckpt.keep_best, on rank 0: the validation losses that a metrics file tells of, as t->losses; and one more. */
-int metrics_read_losses(struct trainer *trainer, const char *path);
-int metrics_add_loss(struct trainer *trainer, int64_t step, double loss);
 int64_t metrics_steps(const char *path); /* how many steps a metrics file tells of */
 int metrics_write(struct trainer *trainer, const struct step_report *report);
 

@@ -149,7 +149,7 @@ damage() {
         byte=$(od -An -tu1 -j 60000 -N 1 "$shard")
         # shellcheck disable=SC2059 # the format is the byte
         printf "\\$(printf %o $((byte ^ 16)))" | dd of="$shard" bs=1 seek=60000 conv=notrunc status=none
-        told='the content is not what was saved'
+        told='the content of bytes .* is not what was saved'
         ;;
     missing) rm "$shard" && told='this file is missing' ;;
     manifest-cut) hurt=$2/manifest.json && truncate -s -40 "$hurt" && told='this is not JSON' ;;

@@ -129,20 +129,48 @@ say "which checkpoints are kept: the newest, every so many steps, the best; also
 keeping=(--set train.lr=0.3 --set train.eval_every=2 --set ckpt.every=2)
 kept() { (cd "runs/$1/ckpt" && printf '%s ' step-* | sed 's/step-0*//g; s/ $//'); }
 expect 0 "$LOCKSTEP" train run.yaml --run all "${keeping[@]}" --set ckpt.keep=0
-# The state after the last step is evaluated when it is saved already.
-best=$(sed -nE 's/^\{"step": ([0-9]+),.*"val_loss": ([0-9.e+-]+),.*/\2 \1/p' runs/all/metrics.jsonl | awk '$2 < 20' | sort -g | head -n 1)
-best=${best#* }
+# best_of MOST: the step of the lowest validation loss up to that step.
+best_of() {
+    sed -nE 's/^\{"step": ([0-9]+),.*"val_loss": ([0-9.e+-]+),.*/\2 \1/p' runs/all/metrics.jsonl | awk -v most="$1" '$2 <= most' | sort -g |
+        awk 'NR == 1 { print $2 }'
+}
+with_best() { printf '%s\n' 10 20 "$1" | sort -nu | tr '\n' ' ' | sed 's/ $//'; }
+best=$(best_of 18) # the state after the last step is evaluated when it is saved already
 ((best < 18)) || die "the loss does not grow: its lowest is at step $best"
-meant=$(printf '%s\n' 10 20 "$best" | sort -nu | tr '\n' ' ')
+meant=$(with_best "$best")
 keeping+=(--set ckpt.keep=1 --set ckpt.keep_every=10 --set ckpt.keep_best=1)
 expect 0 "$LOCKSTEP" train run.yaml --run kept "${keeping[@]}"
-same "the checkpoints that are kept" "${meant% }" "$(kept kept)"
+same "the checkpoints that are kept" "$meant" "$(kept kept)"
 start kept-later "$LOCKSTEP" train run.yaml --run kept-later "${keeping[@]}"
 after_step 15
 stop KILL 137
 expect 0 "$LOCKSTEP" train --resume runs/kept-later
-same "the checkpoints that are kept after a resume" "${meant% }" "$(kept kept-later)"
+same "the checkpoints that are kept after a resume" "$meant" "$(kept kept-later)"
 same_run runs/kept runs/kept-later
+
+say "ckpt prune: tells, deletes, keeps what verifies"
+before=$(kept all)
+expect 0 "$LOCKSTEP" ckpt prune runs/all --keep 1 --keep-every 10 --keep-best 1 --dry-run
+same "the checkpoints after a dry run" "$before" "$(kept all)"
+cp "$OUT" told
+expect 0 "$LOCKSTEP" ckpt prune runs/all --keep 1 --keep-every 10 --keep-best 1
+same "what it tells, and what a dry run told" "$(cat told)" "$(cat "$OUT")"
+same "the checkpoints that are left" "$(with_best "$(best_of 20)")" "$(kept all)"
+refuses 2 'ckpt.keep of this run is 0' "$LOCKSTEP" ckpt prune runs/all
+refuses 2 'name one run' "$LOCKSTEP" ckpt prune
+refuses 2 'name the folder of a run' "$LOCKSTEP" ckpt prune runs/all/ckpt
+truncate -s 100 runs/all/ckpt/step-00000020/view.h5 # the newest is broken: the one before it stays, whatever is asked for
+expect 0 "$LOCKSTEP" ckpt prune runs/all --keep 1
+[[ " $(kept all) " == *" 10 "* ]] || die "the newest whole checkpoint was deleted"
+truncate -s 100 runs/all/ckpt/step-00000010/view.h5
+refuses 3 'none of the .* checkpoints in this folder is whole' "$LOCKSTEP" ckpt prune runs/all --keep 1
+start pruned "$LOCKSTEP" train run.yaml --run pruned --set train.steps=100000 --set ckpt.every=2
+after_step 4
+LAST="ckpt prune beside a run" refused=0
+"$LOCKSTEP" ckpt prune runs/pruned --keep 1 >"$OUT" 2>"$ERR" || refused=$?
+[[ $refused == 2 ]] || die "it prunes while the run trains"
+complains 'a process trains in this folder'
+stop KILL 137
 
 say "a finished run is resumed: nothing to do, nothing changes"
 cp -r runs/straight runs/finished
