@@ -139,13 +139,35 @@ static inline int shared_gather(void *context, const void *mine, void *all, int6
 struct job {
     const char *dir;
     int64_t step;
-    int salt, with_big, shift, keep, keep_every, keep_best, n_losses;
+    int salt, with_big, shift, beside, keep, keep_every, keep_best, n_losses;
     const struct ckpt_loss *losses;
     const char *tokenizer;                                        /* may be NULL */
     void (*change)(struct state *state, int rank);                /* may be NULL */
     int (*save)(const struct job *job, struct ckpt_group *group); /* NULL: save_rank() */
     unsigned seed;                                                /* for such a function */
 };
+
+struct beside {
+    struct ckpt_save *save;
+    struct failure failure;
+};
+
+static inline void *write_beside(void *argument) {
+    struct beside *b = argument;
+    failure_keep(&b->failure, ckpt_save_write(b->save));
+    return NULL;
+}
+
+/* In parts, the writing on a thread of its own. */
+static inline int save_beside(const struct job *job, const struct state *state, const struct ckpt_group *group,
+                              const struct ckpt_keep *keep) {
+    struct beside b = {0};
+    pthread_t thread;
+    TRY(ckpt_save_begin(job->dir, &state->meta, state->array, state->count, job->tokenizer, group, &b.save));
+    if (pthread_create(&thread, NULL, write_beside, &b)) abort();
+    pthread_join(thread, NULL);
+    return ckpt_save_end(b.save, failure_raise(&b.failure), keep);
+}
 
 static inline int save_rank(const struct job *job, struct ckpt_group *group) {
     struct state state;
@@ -154,7 +176,8 @@ static inline int save_rank(const struct job *job, struct ckpt_group *group) {
     struct ckpt_keep keep = {.newest = job->keep, .every = job->keep_every, .best = job->keep_best};
     keep.losses = job->losses;
     keep.count = job->n_losses;
-    int status = ckpt_save(job->dir, &state.meta, state.array, state.count, job->tokenizer, group, &keep);
+    int status = job->beside ? save_beside(job, &state, group, &keep)
+                             : ckpt_save(job->dir, &state.meta, state.array, state.count, job->tokenizer, group, &keep);
     state_free(&state);
     return status;
 }

@@ -75,6 +75,16 @@ struct ckpt_keep {
 int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
               const char *tokenizer, const struct ckpt_group *group, const struct ckpt_keep *keep);
 
+/* The same in parts, so that others can work meanwhile. begin: all that ranks must agree on before they write. write: this rank's
+ * part, without a word to the others, on any thread; end, whose `status` and message are those of write: the checkpoint counts.
+ * begin and end are collective. What begin is given must stay, and the arrays not change, until end, which frees *save; after a begin
+ * that fails there is none. */
+struct ckpt_save;
+int ckpt_save_begin(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
+                    const char *tokenizer, const struct ckpt_group *group, struct ckpt_save **save);
+int ckpt_save_write(struct ckpt_save *save);
+int ckpt_save_end(struct ckpt_save *save, int status, const struct ckpt_keep *keep);
+
 /* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line
  * each; may be NULL). STATUS_BAD_DATA if there is none. */
 int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over);

@@ -1,4 +1,4 @@
-/* ckpt_save(): the ranks go through phases together. After each they agree on the worst status, so that none goes on
+/* Saving: the ranks go through phases together. After each they agree on the worst status, so that none goes on
  * alone and none waits for one that has given up. A phase that talks to other ranks does so first, before anything that
  * can fail on one rank only. */
 #include <errno.h>
@@ -37,9 +37,9 @@ struct held {
     struct cut cut;
 };
 
-struct save {
+struct ckpt_save {
     const char *dir;
-    const struct ckpt_meta *meta;
+    struct ckpt_meta meta; /* its texts are the caller's */
     const struct ckpt_array *arrays;
     int count;
     const struct ckpt_group *group;
@@ -56,11 +56,12 @@ struct save {
     int64_t held_count;
     struct manifest_file file;
     int64_t *bytes; /* of each rank's file */
+    int written;    /* the status of write_shard() */
     char (*reasons)[REASON_SIZE];
     struct manifest manifest; /* rank 0 */
 };
 
-static int gather(struct save *save, const void *mine, void *all, size_t bytes) {
+static int gather(struct ckpt_save *save, const void *mine, void *all, size_t bytes) {
     const struct ckpt_group *group = save->group;
     if (group->size > 1) return group->gather(group->context, mine, all, (int64_t)bytes);
     memcpy(all, mine, bytes);
@@ -68,7 +69,7 @@ static int gather(struct save *save, const void *mine, void *all, size_t bytes) 
 }
 
 /* Phase: nothing is allocated between ranks' talks, so that this phase alone ends without a talk about the reason. */
-static int allocate(struct save *save) {
+static int allocate(struct ckpt_save *save) {
     size_t ranks = (size_t)save->group->size, count = (size_t)save->count;
     save->greetings = calloc(ranks, sizeof(*save->greetings));
     save->bytes = calloc(ranks, sizeof(*save->bytes));
@@ -82,8 +83,8 @@ static int allocate(struct save *save) {
 }
 
 /* Phase: what this rank was given makes sense by itself. */
-static int check_own(struct save *save) {
-    const struct ckpt_meta *meta = save->meta;
+static int check_own(struct ckpt_save *save) {
+    const struct ckpt_meta *meta = &save->meta;
     if (meta->step < 0 || meta->step > EXACT_MAX || meta->adam_step < 0 || meta->adam_step > EXACT_MAX ||
         meta->skipped < 0 || meta->skipped > EXACT_MAX)
         return fail(STATUS_FAILED, "a counter of the checkpoint is negative or above 2^53");
@@ -104,7 +105,7 @@ static int check_own(struct save *save) {
 }
 
 /* Phase: all ranks mean the same checkpoint. */
-static int check_together(struct save *save) {
+static int check_together(struct ckpt_save *save) {
     TRY(gather(save, &save->greeting, save->greetings, sizeof save->greeting));
     int64_t slices = 0;
     for (int rank = 0; rank < save->group->size; rank++) {
@@ -130,8 +131,8 @@ static int check_together(struct save *save) {
 
 /* Rank 0 takes a list of every rank, some of each at a time: `mine` of `count` items, where no rank has more than `most`. Ranks that have
  * fewer send zeros. */
-static int gather_list(struct save *save, const void *mine, int64_t count, int64_t most, size_t size,
-                       void (*take)(struct save *save, int rank, int64_t index, const void *item)) {
+static int gather_list(struct ckpt_save *save, const void *mine, int64_t count, int64_t most, size_t size,
+                       void (*take)(struct ckpt_save *save, int rank, int64_t index, const void *item)) {
     int64_t room = AT_ONCE / (int64_t)size;
     char *out = save->block + (size_t)save->group->size * AT_ONCE; /* the room behind that of all ranks */
     for (int64_t sent = 0; sent < most; sent += room) {
@@ -146,14 +147,14 @@ static int gather_list(struct save *save, const void *mine, int64_t count, int64
     return 0;
 }
 
-static void take_slice(struct save *save, int rank, int64_t index, const void *item) {
+static void take_slice(struct ckpt_save *save, int rank, int64_t index, const void *item) {
     const struct slice *slice = item;
     struct cut cut = {rank, slice->begin, slice->end, slice->at};
     (void)index;
     if (cut.begin < cut.end) save->held[save->held_count++] = (struct held){slice->array, cut};
 }
 
-static int gather_slices(struct save *save) {
+static int gather_slices(struct ckpt_save *save) {
     save->held_count = 0;
     return gather_list(save, save->slices, save->greeting.slices, save->most_slices, sizeof *save->slices, take_slice);
 }
@@ -166,7 +167,7 @@ static int by_place(const void *a, const void *b) {
 }
 
 /* The cuts of one array over all ranks, which must cover it and not overlap; *next is the first of them. */
-static int fill_cuts(struct save *save, int index, const struct ckpt_array *slice, int64_t *next) {
+static int fill_cuts(struct ckpt_save *save, int index, const struct ckpt_array *slice, int64_t *next) {
     struct manifest_array *array = &save->manifest.array[index];
     array->array = *slice;
     array->array.data = NULL;
@@ -181,7 +182,7 @@ static int fill_cuts(struct save *save, int index, const struct ckpt_array *slic
     return manifest_check_cuts(array);
 }
 
-static int fill_arrays(struct save *save) {
+static int fill_arrays(struct ckpt_save *save) {
     struct manifest *manifest = &save->manifest;
     int64_t next = 0;
     qsort(save->held, (size_t)save->held_count, sizeof(*save->held), by_place);
@@ -190,16 +191,16 @@ static int fill_arrays(struct save *save) {
     return 0;
 }
 
-static int fill_manifest(struct save *save) {
+static int fill_manifest(struct ckpt_save *save) {
     struct manifest *manifest = &save->manifest;
-    manifest->meta = *save->meta;
-    manifest->meta.config = strdup(save->meta->config ? save->meta->config : "");
-    manifest->meta.data = save->meta->data ? strdup(save->meta->data) : NULL;
+    manifest->meta = save->meta;
+    manifest->meta.config = strdup(save->meta.config ? save->meta.config : "");
+    manifest->meta.data = save->meta.data ? strdup(save->meta.data) : NULL;
     manifest->ranks = save->group->size;
     manifest->files = manifest->ranks + 1 + !!save->tokenizer;
     manifest->file = calloc((size_t)manifest->files, sizeof(*manifest->file));
     manifest->array = calloc((size_t)save->greeting.arrays + 1, sizeof(*manifest->array));
-    if (save->meta->data && !manifest->meta.data) return fail(STATUS_FAILED, "out of memory");
+    if (save->meta.data && !manifest->meta.data) return fail(STATUS_FAILED, "out of memory");
     if (!manifest->meta.config || !manifest->file || !manifest->array) return fail(STATUS_FAILED, "out of memory");
     TRY(fill_arrays(save));
     time_t now = time(NULL);
@@ -210,7 +211,7 @@ static int fill_manifest(struct save *save) {
 }
 
 /* Phase: rank 0 makes the temporary folder, once it is certain that the slices make whole arrays and will fit. */
-static int prepare(struct save *save) {
+static int prepare(struct ckpt_save *save) {
     TRY(gather_slices(save));
     if (save->group->rank != 0) return 0;
     TRY(fill_manifest(save));
@@ -229,8 +230,8 @@ static int prepare(struct save *save) {
     return folder_sync(save->dir);
 }
 
-/* Phase: each rank writes its shard and reads it back from the disk. */
-static int write_shard(struct save *save) {
+/* Each rank writes its shard and reads it back from the disk. No talk: it may be on a thread of its own. */
+static int write_shard(struct ckpt_save *save) {
     if (!path_exists(save->temporary))
         return fail(STATUS_FAILED,
                     "%s: rank %d does not see the folder that rank 0 made: the folder of checkpoints must be on a file "
@@ -246,7 +247,7 @@ static int write_shard(struct save *save) {
     return 0;
 }
 
-static int write_tokenizer(struct save *save) {
+static int write_tokenizer(struct ckpt_save *save) {
     char path[PATH_SIZE];
     struct manifest_file *file = &save->manifest.file[manifest_tokenizer(&save->manifest)];
     TRY(path_join(path, save->temporary, TOKENIZER_NAME));
@@ -254,20 +255,23 @@ static int write_tokenizer(struct save *save) {
     return blocks_hash(path, 1, file, NULL, NULL);
 }
 
-static int write_view(struct save *save) {
+static int write_view(struct ckpt_save *save) {
     char path[PATH_SIZE];
     TRY(view_write(save->temporary, &save->manifest));
     TRY(path_join(path, save->temporary, VIEW_NAME));
     return blocks_hash(path, 1, &save->manifest.file[manifest_view(&save->manifest)], NULL, NULL);
 }
 
-static void take_hash(struct save *save, int rank, int64_t index, const void *item) {
+/* Phase: all ranks have written. */
+static int written(struct ckpt_save *save) { return save->written; }
+
+static void take_hash(struct ckpt_save *save, int rank, int64_t index, const void *item) {
     struct manifest_file *file = &save->manifest.file[rank];
     if (index < blocks_in(file->bytes)) memcpy(&file->block[index], item, sizeof file->block[index]);
 }
 
 /* Phase: rank 0 learns what the files are. */
-static int gather_files(struct save *save) {
+static int gather_files(struct ckpt_save *save) {
     int64_t most = 0;
     TRY(gather(save, &save->file.bytes, save->bytes, sizeof save->file.bytes));
     for (int rank = 0; rank < save->group->size; rank++)
@@ -285,7 +289,7 @@ static int gather_files(struct save *save) {
 }
 
 /* The slices are the same as in prepare(), and so is their order. */
-static void fill_places(struct save *save) {
+static void fill_places(struct ckpt_save *save) {
     int64_t next = 0;
     qsort(save->held, (size_t)save->held_count, sizeof(*save->held), by_place);
     for (int i = 0; i < save->manifest.arrays; i++)
@@ -294,7 +298,7 @@ static void fill_places(struct save *save) {
 }
 
 /* Phase: rank 0 makes the folder count. */
-static int make_it_count(struct save *save) {
+static int make_it_count(struct ckpt_save *save) {
     if (save->group->rank != 0) return 0;
     if (save->tokenizer) TRY(write_tokenizer(save));
     fill_places(save);
@@ -303,17 +307,18 @@ static int make_it_count(struct save *save) {
 }
 
 /* Phase: the checkpoint counts; older ones may go. */
-static int retain(struct save *save) {
-    if (save->group->rank == 0 && save->keep && folder_retain(save->dir, save->keep, save->meta->step, 0, NULL))
+static int retain(struct ckpt_save *save) {
+    if (save->group->rank == 0 && save->keep && folder_retain(save->dir, save->keep, save->meta.step, 0, NULL))
         return fail_within(STATUS_FAILED, "%s is saved, but older ones cannot be deleted: ", save->final);
     return 0;
 }
 
-static int (*const phases[])(struct save *save) = {allocate,    check_own,    check_together, prepare,
-                                                   write_shard, gather_files, make_it_count,  retain};
+typedef int phase(struct ckpt_save *save);
+static phase *const before[] = {allocate, check_own, check_together, prepare};
+static phase *const after[] = {written, gather_files, make_it_count, retain};
 
 /* Records why the save failed: on a rank that failed its own reason, on rank 0 at least that of the first that did. */
-static void share_reason(struct save *save) {
+static void share_reason(struct ckpt_save *save) {
     const struct ckpt_group *group = save->group;
     char mine[REASON_SIZE] = ""; /* all of it is sent */
     snprintf(mine, sizeof mine, "%s", fail_message());
@@ -328,11 +333,10 @@ static void share_reason(struct save *save) {
         fail(STATUS_FAILED, "%s: not saved, because another rank failed; rank 0 says which and why", save->final);
 }
 
-static int run_phases(struct save *save) {
+static int run_phases(struct ckpt_save *save, phase *const phases[], int count) {
     const struct ckpt_group *group = save->group;
-    int phase_count = (int)(sizeof phases / sizeof phases[0]);
-    for (int i = 0; i < phase_count; i++) {
-        fail(STATUS_OK, "%s", ""); /* what is recorded after this is the reason */
+    for (int i = 0; i < count; i++) {
+        if (phases[i] != written) fail(STATUS_OK, "%s", ""); /* what is recorded after this is the reason */
         int status = phases[i](save) ? STATUS_FAILED : STATUS_OK;
         if (!status) fail(STATUS_OK, "%s", ""); /* what a phase has tried and got over */
         if (group->size > 1) status = group->agree(group->context, status);
@@ -344,7 +348,7 @@ static int run_phases(struct save *save) {
 }
 
 /* Deletes what a failed save has left, and keeps the reason. */
-static void clean_up(struct save *save) {
+static void clean_up(struct ckpt_save *save) {
     char reason[REASON_SIZE];
     if (save->group->lost && *save->group->lost) return;
     snprintf(reason, sizeof reason, "%s", fail_message());
@@ -352,23 +356,56 @@ static void clean_up(struct save *save) {
     fail(STATUS_FAILED, "%s", reason);
 }
 
-int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
-              const char *tokenizer, const struct ckpt_group *group, const struct ckpt_keep *keep) {
+static void free_save(struct ckpt_save *save) {
+    manifest_free(&save->manifest);
+    free(save->greetings);
+    free(save->bytes);
+    free(save->file.block);
+    free(save->at);
+    free(save->slices);
+    free(save->block);
+    free(save->held);
+    free(save->reasons);
+    free(save);
+}
+
+int ckpt_save_begin(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
+                    const char *tokenizer, const struct ckpt_group *group, struct ckpt_save **save) {
+    *save = NULL;
     if (group->size < 1 || group->size > RANKS_MAX)
         return fail(STATUS_FAILED, "%d ranks cannot save together: 1 to %d can", group->size, RANKS_MAX);
-    struct save save = {.dir = dir, .meta = meta, .arrays = arrays, .count = count, .group = group};
-    save.tokenizer = tokenizer;
-    save.keep = keep;
-    int status = run_phases(&save);
-    if (status) clean_up(&save);
-    manifest_free(&save.manifest);
-    free(save.greetings);
-    free(save.bytes);
-    free(save.file.block);
-    free(save.at);
-    free(save.slices);
-    free(save.block);
-    free(save.held);
-    free(save.reasons);
-    return status;
+    struct ckpt_save *new = calloc(1, sizeof *new);
+    if (!new) {
+        if (group->size > 1) group->agree(group->context, STATUS_FAILED);
+        return fail(STATUS_FAILED, "%s: out of memory for a checkpoint", dir);
+    }
+    *new = (struct ckpt_save){.dir = dir, .meta = *meta, .arrays = arrays, .count = count, .group = group};
+    new->tokenizer = tokenizer;
+    int status = run_phases(new, before, sizeof before / sizeof *before);
+    if (status) {
+        clean_up(new);
+        free_save(new);
+        return status;
+    }
+    *save = new;
+    return 0;
+}
+
+int ckpt_save_write(struct ckpt_save *save) { return write_shard(save); }
+
+int ckpt_save_end(struct ckpt_save *save, int status, const struct ckpt_keep *keep) {
+    save->written = status;
+    save->keep = keep;
+    int result = run_phases(save, after, sizeof after / sizeof *after);
+    if (result) clean_up(save);
+    free_save(save);
+    return result;
+}
+
+int ckpt_save(const char *dir, const struct ckpt_meta *meta, const struct ckpt_array *arrays, int count,
+              const char *tokenizer, const struct ckpt_group *group, const struct ckpt_keep *keep) {
+    struct ckpt_save *save;
+    TRY(ckpt_save_begin(dir, meta, arrays, count, tokenizer, group, &save));
+    fail(STATUS_OK, "%s", "");
+    return ckpt_save_end(save, ckpt_save_write(save), keep);
 }

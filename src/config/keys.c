@@ -219,6 +219,8 @@ static const struct schema_key keys[] = {
      "checkpoints kept beside them whose states had the lowest validation losses, as train.eval_every finds them",
      .low = 0, .high = INT32_MAX},
 
+    {"ckpt.async", VALUE_BOOLEAN, AT(ckpt.async), "true", CLASS_RUN,
+     "write checkpoints beside training, from a copy of the state", .names = boolean_names},
     {"ckpt.last", VALUE_BOOLEAN, AT(ckpt.last), "true", CLASS_RUN, "save the state after the last step",
      .names = boolean_names},
     {"ckpt.timeout_s", VALUE_REAL, AT(ckpt.timeout_s), "3600", CLASS_RUN,

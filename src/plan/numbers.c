@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "plan/rule.h"
+#include "plan/tree.h"
 
 int64_t plan_op_flops(const struct plan *plan, const struct op *op) {
     const struct op_rule *rule = op_rules[op->kind];
@@ -80,6 +81,19 @@ int64_t plan_kind_bytes(const struct plan *plan, enum buf_kind kind) {
 
 int64_t plan_store_bytes(const struct plan *plan) {
     return plan_kind_bytes(plan, BUF_PARAM) + plan_kind_bytes(plan, BUF_STATE);
+}
+
+int64_t plan_saved_bytes(const struct plan *plan) {
+    int64_t begin, end, elems = 0;
+    if (plan->flat_m == NONE) return 0;
+    tree_piece(0, plan->flat_elems, plan->request.ranks, plan->request.rank, &begin, &end);
+    for (int b = 0; plan->zero && b < plan->n_buckets; b++) {
+        struct span piece = plan_piece(plan, b, plan->request.rank);
+        elems += piece.end - piece.begin;
+    }
+    if (!plan->zero) elems = end - begin;
+    return elems * (int64_t)(dtype_size(plan->bufs[plan->flat_params].type) +
+                             dtype_size(plan->bufs[plan->flat_m].type) + dtype_size(plan->bufs[plan->flat_v].type));
 }
 
 int64_t plan_total_bytes(const struct plan *plan) { return plan_store_bytes(plan) + plan->arena_bytes; }

@@ -216,7 +216,9 @@ int64_t plan_wire_bytes(const struct plan *plan);                     /* sent by
 int64_t plan_wire_of(const struct plan *plan, enum op_kind kind);     /* of these, by ops of one kind */
 int64_t plan_kind_bytes(const struct plan *plan, enum buf_kind kind); /* of root buffers */
 int64_t plan_store_bytes(const struct plan *plan);                    /* parameters and state */
-int64_t plan_total_bytes(const struct plan *plan);                    /* these and the arena: all but scratch */
+int64_t plan_saved_bytes(
+    const struct plan *plan); /* at most, by this rank in a checkpoint: its pieces of parameters and moments */
+int64_t plan_total_bytes(const struct plan *plan); /* these and the arena: all but scratch */
 
 /* Access. */
 int64_t buf_elems(const struct buf *buf);

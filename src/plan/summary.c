@@ -24,7 +24,7 @@ struct row {
     int64_t bytes;
 };
 
-static void print_memory(const struct plan *plan, FILE *out) {
+static void print_memory(const struct plan *plan, int copies, FILE *out) {
     int64_t copy = plan_kind_bytes(plan, BUF_COPY), params = plan_kind_bytes(plan, BUF_PARAM),
             state = plan_kind_bytes(plan, BUF_STATE), grads = plan_kind_bytes(plan, BUF_GRAD);
     int64_t values = plan->arena_bytes - plan->persistent_bytes;
@@ -37,10 +37,11 @@ static void print_memory(const struct plan *plan, FILE *out) {
         {"values", "activations and their gradients, overlapping", values},
         {"total", "for each rank", plan_total_bytes(plan)},
         {"scratch", "more, for each CPU thread", plan->scratch_bytes},
+        {"checkpoint", "more, a copy to write from (ckpt.async)", copies ? plan_saved_bytes(plan) : 0},
     };
     fprintf(out, "memory                MiB\n");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].bytes || rows[i].what != rows[1].what)
+        if (rows[i].bytes || (rows[i].what != rows[1].what && i + 1 < sizeof rows / sizeof *rows))
             fprintf(out, "  %-16s %10.3f   %s\n", rows[i].name, mib(rows[i].bytes), rows[i].what);
 }
 
@@ -148,7 +149,7 @@ void plan_summary(const struct plan *plan, const struct config *config, struct p
     fprintf(out, "work     %.3f GFLOP a step on this rank\n", (double)plan_step_flops(plan) * 1e-9);
     print_again(plan, out);
     print_wire(plan, out);
-    print_memory(plan, out);
+    print_memory(plan, config->ckpt.async && config->ckpt.every, out);
     if (stages) print_stages(stages, out);
 }
 
@@ -162,6 +163,7 @@ static cJSON *json_bytes(const struct plan *plan) {
     cJSON_AddNumberToObject(bytes, "arena", (double)plan->arena_bytes);
     cJSON_AddNumberToObject(bytes, "total", (double)plan_total_bytes(plan));
     cJSON_AddNumberToObject(bytes, "scratch_per_thread", (double)plan->scratch_bytes);
+    cJSON_AddNumberToObject(bytes, "saved", (double)plan_saved_bytes(plan));
     return bytes;
 }
 

@@ -20,11 +20,17 @@ static int evaluate(struct trainer *t, struct step_report *report) {
     return status;
 }
 
-/* STATUS_STOPPED when any rank was asked to stop. */
+/* What one rank alone knows. STATUS_STOPPED when any was asked to stop; a checkpoint that all have written is made to count. */
 static int check_stop(struct trainer *t) {
-    int number = stop_signal;
-    TRY(comm_largest(t->comm, &number));
-    return number ? STATUS_STOPPED : 0;
+    int mine = 2 * stop_signal + saving_is_under_way(t), signal = 0, writing = 0;
+    int *all = t->comm->size > 1 ? t->comm->values : &mine;
+    TRY(comm_gather_equal(t->comm, &mine, all, sizeof mine));
+    for (int r = 0; r < t->comm->size; r++) {
+        signal |= all[r] / 2;
+        writing |= all[r] % 2;
+    }
+    if (!writing) TRY(saving_finish(t));
+    return signal ? STATUS_STOPPED : 0;
 }
 
 /* Counts the step; too many skipped ones in a row end the run, with its state saved. */
@@ -36,7 +42,7 @@ static int count_step(struct trainer *t, const struct step_report *report) {
     t->scale = loss_scale_next(t->scale, &t->config->train, report->skipped && t->targets);
     t->skipped_in_a_row = report->skipped && !searching ? t->skipped_in_a_row + 1 : 0;
     if (t->skipped_in_a_row <= t->config->guard.max_skipped) return 0;
-    TRY(trainer_save(t));
+    TRY(trainer_save(t, 0));
     fail(STATUS_FAILED,
          "%lld steps in a row were skipped because a loss or gradient was not finite (guard.max_skipped is "
          "%lld); the state before step %lld is saved in %s; a lower train.lr or another train.seed may help",
@@ -56,7 +62,7 @@ static int one_step(struct trainer *t) {
     TRY(metrics_write(t, &report));
     progress_step(t, &report);
     TRY(count_step(t, &report));
-    if (c->ckpt.every && t->step % c->ckpt.every == 0) TRY(trainer_save(t));
+    if (c->ckpt.every && t->step % c->ckpt.every == 0) TRY(trainer_save(t, 1));
     return t->options->on_step ? t->options->on_step(t->options->context, report.step) : 0;
 }
 
@@ -64,7 +70,8 @@ static int one_step(struct trainer *t) {
 static int finish(struct trainer *t) {
     struct step_report report = {.step = t->step};
     report.tokens = t->step * t->run.plan->slots * t->run.plan->micro_batches * t->run.rows;
-    if (t->config->ckpt.last) TRY(trainer_save(t));
+    if (t->config->ckpt.last) TRY(trainer_save(t, 0));
+    TRY(saving_finish(t));
     TRY(evaluate(t, &report));
     TRY(check_stop(t));
     if (!report.evaluated) return 0;
@@ -89,9 +96,11 @@ int train_run(const struct config *config, struct comm *comm, const struct train
         progress_start(&t);
         status = loop(&t);
         if (status == STATUS_STOPPED) {
-            int saved = trainer_save(&t);
+            int saved = trainer_save(&t, 0);
             if (saved) status = saved;
         }
+        if (status && status != STATUS_STOPPED && (comm->agreed || comm->size == 1))
+            status = saving_finish_after(&t, status);
         progress_end(&t, status);
     }
     if (!status || status == STATUS_STOPPED || comm->agreed) { /* all ranks end here: what is on its way arrives */

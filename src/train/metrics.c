@@ -37,13 +37,15 @@ int metrics_write(struct trainer *t, const struct step_report *r) {
         fprintf(
             t->metrics,
             "{\"step\": %lld, \"loss\": %s, \"loss_hex\": \"%a\", \"lr\": %.9g, \"grad_norm\": %s, \"tokens\": %lld, "
-            "\"tok_per_s\": %.1f, \"mfu\": %.4f, \"peak_bytes\": %lld, \"time_s\": %.6f, \"skipped\": %s",
+            "\"tok_per_s\": %.1f, \"mfu\": %.4f, \"peak_bytes\": %lld, \"time_s\": %.6f, \"save_s\": %.6f, "
+            "\"skipped\": %s",
             (long long)r->step, number(r->loss, loss), r->loss, r->lr, number(r->grad_norm, norm), (long long)r->tokens,
-            r->tok_per_s, r->mfu, peak, r->time_s, r->skipped ? "true" : "false");
+            r->tok_per_s, r->mfu, peak, r->time_s, t->saving.stall_s, r->skipped ? "true" : "false");
     if (r->step < t->config->train.steps && t->scale.scale)
         fprintf(t->metrics, ", \"loss_scale\": %lld", (long long)t->scale.scale);
     if (r->step >= t->config->train.steps) /* after the last step there is a state to evaluate, but no step */
         fprintf(t->metrics, "{\"step\": %lld, \"tokens\": %lld", (long long)r->step, (long long)r->tokens);
+    t->saving.stall_s = 0;
     if (r->evaluated)
         fprintf(t->metrics, ", \"val_loss\": %s, \"val_loss_hex\": \"%a\"", number(r->val_loss, val), r->val_loss);
     fprintf(t->metrics, "}\n");

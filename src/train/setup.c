@@ -104,6 +104,7 @@ static int open_run(struct trainer *t) {
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
     TRY(fault_open(&t->fault, t->comm->size, c->train.steps));
+    TRY(saving_open(t));
     TRY(guard_open(t));
     return audit_open(t);
 }
@@ -155,6 +156,7 @@ int trainer_open(struct trainer *t, const struct config *config, struct comm *co
 void trainer_close(struct trainer *t) {
     if (t->in_use) return; /* nor may anything wait here, for files that are out of reach, before the failure is told */
     if (t->metrics) fclose(t->metrics);
+    saving_close(t);
     guard_close(t);
     audit_close(t);
     run_close(&t->run);

@@ -8,68 +8,6 @@
 #include "base/log.h"
 #include "train/trainer.h"
 
-static int agree(void *context, int status) { return comm_agree(context, status); }
-
-static int gather(void *context, const void *mine, void *all, int64_t bytes) {
-    return comm_gather_equal(context, mine, all, bytes);
-}
-
-void trainer_file_phase(struct trainer *t, const char *doing) {
-    t->comm->phase.doing = doing;
-    t->comm->phase.timeout_s = t->config->ckpt.timeout_s;
-    t->comm->phase.timeout_key = "ckpt.timeout_s";
-}
-
-/* Before files: all ranks have come, within dist.timeout_s, and hold what they should. */
-static int meet(struct trainer *t) {
-    fault_begin_save(t);
-    TRY(guard_compare(t));
-    TRY(guard_check_seal(t));
-    return comm_agree(t->comm, 0);
-}
-
-static int write_files(struct trainer *t) {
-    fault_begin_files(t);
-    if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
-    char folder[1200], *yaml = NULL;
-    size_t length;
-    FILE *text = open_memstream(&yaml, &length);
-    if (!text) return fail(STATUS_FAILED, "out of memory");
-    config_print(t->config, text);
-    fclose(text);
-    const struct ckpt_array *arrays;
-    int count;
-    struct ckpt_meta meta = {.step = t->step,
-                             .adam_step = t->adam_step,
-                             .skipped = t->skipped,
-                             .loss_scale = t->scale.scale,
-                             .scale_steps = t->scale.steps,
-                             .config = yaml,
-                             .data = t->data_text};
-    struct ckpt_group group = {t->comm->rank, t->comm->size, t->comm, agree, gather, &t->comm->broken};
-    snprintf(folder, sizeof folder, "%s/ckpt", t->folder);
-    int status = run_shard(&t->run, &arrays, &count);
-    const struct config *c = t->config;
-    struct ckpt_keep keep = {(int)c->ckpt.keep, c->ckpt.keep_every, (int)c->ckpt.keep_best, t->losses.list,
-                             t->losses.count};
-    if (!status) status = ckpt_save(folder, &meta, arrays, count, t->tokenizer_json, &group, &keep);
-    free(yaml);
-    if (!status) t->saved_step = t->step;
-    return status;
-}
-
-int trainer_save(struct trainer *t) {
-    if (t->saved_step == t->step || !t->run.store.count) return 0; /* backend null has no weights to save */
-    const struct comm_phase before = t->comm->phase;
-    t->comm->phase.doing = "the checkpoint";
-    t->comm->phase.step = t->step;
-    int status = meet(t);
-    trainer_file_phase(t, "the files of the checkpoint");
-    if (!status) status = write_files(t);
-    t->comm->phase = before;
-    return status;
-}
-
 /* Every rank must start from the same checkpoint of `name`, a run or a checkpoint: rank 0 chooses. */
 static int choose(struct trainer *t, const char *name, char *path, int64_t size) {
     int status = t->comm->rank ? 0 : run_find_checkpoint(name, path, size);

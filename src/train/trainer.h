@@ -2,9 +2,11 @@
 #ifndef TRAIN_TRAINER_H
 #define TRAIN_TRAINER_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/check.h"
 #include "data/dataset.h"
 #include "data/prefetch.h"
 #include "run/run.h"
@@ -54,6 +56,22 @@ struct fault {
     int64_t step;
 };
 
+/* The checkpoint that is being written; save.c. */
+struct saving {
+    struct ckpt_save *save; /* NULL: none is */
+    int64_t step;
+    struct ckpt_group group;
+    char folder[1200], *yaml;
+    char *copy; /* of what this rank saves; NULL: nothing is written beside training */
+    int64_t room;
+    struct ckpt_array *arrays; /* slices in the copy */
+    int count;
+    pthread_t thread;
+    _Atomic int done;       /* the thread is */
+    struct failure failure; /* of the thread */
+    double stall_s; /* for how long training has stood still for checkpoints, since the last step that told it */
+};
+
 struct trainer {
     const struct config *config; /* = &own */
     struct config own;
@@ -77,6 +95,7 @@ struct trainer {
     int64_t saved_step;        /* the last checkpoint's; -1: none */
     struct ckpt_losses losses; /* rank 0, where ckpt.keep_best asks for them: of the states that were evaluated */
     int in_use; /* messages may still come into its memory: it is not freed, nothing is closed, and the job ends */
+    struct saving saving;
     struct guard guard;
     struct audit audit;
     struct fault fault;
@@ -99,9 +118,18 @@ void trainer_close(struct trainer *trainer);
 int trainer_same_config(struct trainer *trainer);
 int trainer_same_data(struct trainer *trainer);
 
-/* state.c. file_phase: from here on ranks wait for each other's files, up to ckpt.timeout_s; the caller puts comm->phase back. */
+/* save.c. file_phase: from here on ranks wait for each other's files, up to ckpt.timeout_s; the caller puts comm->phase back. save: of
+ * the state at hand; `beside`: a thread may write it while training goes on. saving_finish: waits for that, and makes it count;
+ * saving_finish_after: the same after a failure that all ranks know, whose status and message stay. All but open, is_under_way and close are collective. */
 void trainer_file_phase(struct trainer *trainer, const char *doing);
-int trainer_save(struct trainer *trainer);
+int trainer_save(struct trainer *trainer, int beside);
+int saving_open(struct trainer *trainer);
+int saving_is_under_way(const struct trainer *trainer); /* on this rank */
+int saving_finish(struct trainer *trainer);
+int saving_finish_after(struct trainer *trainer, int status);
+void saving_close(struct trainer *trainer);
+
+/* state.c */
 int trainer_resume(struct trainer *trainer);
 int trainer_begin(
     struct trainer *trainer); /* the weights of step 0: random, or with train.stage 2 those of train.init_from */

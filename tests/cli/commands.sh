@@ -71,7 +71,7 @@ number='-?[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?'
 hex='"-?0x[0-9a-f.]+p[-+][0-9]+"'
 line="\"step\": [0-9]+, \"loss\": $number, \"loss_hex\": $hex, \"lr\": $number, \"grad_norm\": $number"
 line+=", \"tokens\": [0-9]+, \"tok_per_s\": $number, \"mfu\": $number, \"peak_bytes\": [1-9][0-9]*"
-line+=", \"time_s\": $number, \"skipped\": (true|false)"
+line+=", \"time_s\": $number, \"save_s\": $number, \"skipped\": (true|false)"
 value="\"val_loss\": $number, \"val_loss_hex\": $hex"
 lines() { grep -Ec -- "^\{$1\}\$" runs/tiny/metrics.jsonl; }
 same "lines of steps" "$(lines "$line(, $value)?")" 4

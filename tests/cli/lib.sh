@@ -118,7 +118,7 @@ hash_of() {
 }
 
 # without_clock FILE: a metrics file without what the clock decides.
-without_clock() { sed -E 's/, "(time_s|tok_per_s|mfu)": [^,}]+//g' "$1"; }
+without_clock() { sed -E 's/, "(time_s|save_s|tok_per_s|mfu)": [^,}]+//g' "$1"; }
 
 # without_ranks FILE: also without what the number of ranks decides.
 without_ranks() { without_clock "$1" | sed -E 's/, "peak_bytes": [0-9]+//'; }
