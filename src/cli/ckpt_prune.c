@@ -1,10 +1,6 @@
 /* lockstep ckpt prune: which checkpoints of a run may go. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -62,22 +58,11 @@ static int parse(int argc, char **argv, struct request *r) {
     return 0;
 }
 
-/* A run that trains would have its checkpoints taken away. The lock goes with the process. */
-static int lock_run(const char *run) {
-    char path[2048];
-    snprintf(path, sizeof path, "%s/lock", run);
-    int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
-    if (fd < 0) return fail(STATUS_FAILED, "%s: cannot open: %s", path, strerror(errno));
-    if (!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) return 0;
-    close(fd);
-    return fail(STATUS_USAGE,
-                "%s: a process trains in this folder, and prunes it itself (ckpt.keep); wait for it, or stop it", run);
-}
-
 static int prune(const struct request *r) {
     char path[2048];
     struct config config;
     struct ckpt_losses losses = {0};
+    int lock;
     snprintf(path, sizeof path, "%s/config.yaml", r->run);
     if (access(path, R_OK))
         return fail(STATUS_USAGE, "%s: there is no %s; name the folder of a run, such as runs/NAME", r->run, path);
@@ -88,7 +73,7 @@ static int prune(const struct request *r) {
                              .best = (int)(r->best < 0 ? config.ckpt.keep_best : r->best)};
     if (!keep.newest)
         return fail(STATUS_USAGE, "%s: ckpt.keep of this run is 0, which keeps all; give --keep N", r->run);
-    TRY(lock_run(r->run));
+    TRY(train_lock(r->run, ": it prunes by itself (ckpt.keep)", &lock)); /* the lock goes with the process */
     snprintf(path, sizeof path, "%s/metrics.jsonl", r->run);
     int status = keep.best ? metrics_read_losses(path, &losses) : 0;
     keep.losses = losses.list;

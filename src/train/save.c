@@ -41,16 +41,17 @@ static void *write_beside(void *argument) {
     return NULL;
 }
 
-/* Signals are the business of the thread that trains. */
-static int start_thread(struct saving *s) {
+/* Signals are the business of the thread that trains. Where there can be no other, it writes at once: ranks end a save together, so none may
+ * end it in another way. */
+static void start_writing(struct saving *s) {
     sigset_t all, before;
     sigfillset(&all);
     s->failure.status = 0;
     s->done = 0;
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&s->thread, NULL, write_beside, s);
+    s->threaded = pthread_create(&s->thread, NULL, write_beside, s) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? fail(STATUS_FAILED, "cannot start a thread for a checkpoint: %s", strerror(error)) : 0;
+    if (!s->threaded) write_beside(s);
 }
 
 /* The slices, with copies of their elements. */
@@ -123,7 +124,7 @@ static int end(struct trainer *t, int status) {
 
 static int finish(struct trainer *t) {
     if (!t->saving.save) return 0;
-    pthread_join(t->saving.thread, NULL);
+    if (t->saving.threaded) pthread_join(t->saving.thread, NULL);
     return end(t, failure_raise(&t->saving.failure));
 }
 
@@ -142,8 +143,8 @@ static int save_now(struct trainer *t, int beside) {
     if (t->saved_step == t->step) return 0;
     TRY(begin(t, beside));
     if (!beside) return end(t, ckpt_save_write(s->save));
-    int status = start_thread(s);
-    return status ? end(t, status) : 0; /* where another rank has a thread it waits for it there */
+    start_writing(s);
+    return 0;
 }
 
 int trainer_save(struct trainer *t, int beside) {

@@ -39,20 +39,15 @@ static int write_config(const struct trainer *t) {
     return fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(failed));
 }
 
-/* Two jobs in one folder would take each other's files away: a requeued job, say, beside one that still runs. The lock goes
- * with the process, however it ends. */
-static int lock_folder(struct trainer *t) {
+/* Two jobs in one folder would take each other's files away: a requeued job, say, beside one that still runs. */
+int train_lock(const char *folder, const char *instead, int *fd) {
     char path[1200];
-    snprintf(path, sizeof path, "%s/lock", t->folder);
-    t->lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
-    if (t->lock < 0)
-        return fail(STATUS_FAILED, "%s: cannot write: %s; set runs_dir to a folder that can be written", path,
-                    strerror(errno));
-    if (!flock(t->lock, LOCK_EX | LOCK_NB)) return 0;
+    snprintf(path, sizeof path, "%s/lock", folder);
+    *fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    if (*fd < 0) return fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno));
+    if (!flock(*fd, LOCK_EX | LOCK_NB)) return 0;
     if (errno != EWOULDBLOCK) return 0; /* a file system without locks */
-    return fail(STATUS_USAGE,
-                "%s: another process trains in this folder; wait for it, stop it, or choose another --run NAME",
-                t->folder);
+    return fail(STATUS_USAGE, "%s: another process trains in this folder; wait for it, stop it%s", folder, instead);
 }
 
 /* By rank 0: the folder of a new run must be new; that of a resumed run must be there. */
@@ -74,7 +69,7 @@ static int open_folder(struct trainer *t) {
             return fail(STATUS_FAILED, "%s; set runs_dir to a folder that can be written", reason);
         }
     }
-    TRY(lock_folder(t));
+    TRY(train_lock(t->folder, ", or choose another --run NAME", &t->lock));
     snprintf(path, sizeof path, "%s/log.txt", t->folder);
     log_close();
     return log_open(path, t->comm->rank);

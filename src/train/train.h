@@ -21,6 +21,10 @@ int train_run(const struct config *config, struct comm *comm, const struct train
 /* The learning rate of a step, counted from 0 (schedule.c). */
 double train_learning_rate(const struct config_train *train, int64_t step);
 
+/* Takes a run's folder for this process, until it ends or closes *fd. STATUS_USAGE where another process trains there; `instead`
+ * ends the sentence that says what else to do. */
+int train_lock(const char *folder, const char *instead, int *fd);
+
 /* Validation losses; list is its owner's: free(). */
 struct ckpt_losses {
     struct ckpt_loss *list;

@@ -67,8 +67,9 @@ struct saving {
     struct ckpt_array *arrays; /* slices in the copy */
     int count;
     pthread_t thread;
-    _Atomic int done;       /* the thread is */
-    struct failure failure; /* of the thread */
+    int threaded;           /* there is one */
+    _Atomic int done;       /* what it writes is written, */
+    struct failure failure; /* or has failed */
     double stall_s; /* for how long training has stood still for checkpoints, since the last step that told it */
 };
 

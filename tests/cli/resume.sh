@@ -169,7 +169,7 @@ after_step 4
 LAST="ckpt prune beside a run" refused=0
 "$LOCKSTEP" ckpt prune runs/pruned --keep 1 >"$OUT" 2>"$ERR" || refused=$?
 [[ $refused == 2 ]] || die "it prunes while the run trains"
-complains 'a process trains in this folder'
+complains 'another process trains in this folder'
 stop KILL 137
 
 say "a finished run is resumed: nothing to do, nothing changes"
