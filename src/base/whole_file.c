@@ -7,9 +7,10 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/folders.h"
 
 int whole_file_write(const char *path, const char *text, int64_t length) {
-    char temporary[4200];
+    char temporary[PATH_SIZE + 8], folder[PATH_SIZE];
     if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
         return fail(STATUS_USAGE, "%.200s…: this path is too long", path);
     FILE *f = fopen(temporary, "wb");
@@ -17,7 +18,7 @@ int whole_file_write(const char *path, const char *text, int64_t length) {
         !f || fwrite(text, 1, (size_t)length, f) != (size_t)length || fflush(f) || fsync(fileno(f)) ? errno : 0;
     if (f && fclose(f) && !failed) failed = errno;
     if (!failed && rename(temporary, path)) failed = errno;
-    if (!failed) return 0;
+    if (!failed) return path_parent(folder, path) ? STATUS_FAILED : folder_sync(folder);
     if (f) unlink(temporary);
     return fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(failed));
 }

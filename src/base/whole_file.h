@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Writes a file that appears whole or not at all; one that was there before stays until then. */
+/* Writes a file that appears whole or not at all, also where the power fails; one that was there before stays until then. */
 int whole_file_write(const char *path, const char *text, int64_t length);
 
 /* Reads a file into memory of the caller's, with a zero byte after its end. A file that is not there gives NULL and 0. */

@@ -18,57 +18,7 @@ int path_join(char out[PATH_SIZE], const char *folder, const char *name) {
     return 0;
 }
 
-int path_parent(char out[PATH_SIZE], const char *path) {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/') begin--;
-    size_t name = end - begin;
-    int dots = (name == 1 && path[begin] == '.') || (name == 2 && path[begin] == '.' && path[begin + 1] == '.');
-    if (dots) return path_join(out, path, "..");
-    while (begin > 1 && path[begin - 1] == '/') begin--;
-    if (begin >= PATH_SIZE) return fail(STATUS_FAILED, "%s: this path is too long", path);
-    if (begin == 0)
-        strcpy(out, ".");
-    else {
-        memcpy(out, path, begin);
-        out[begin] = 0;
-    }
-    return 0;
-}
-
 int path_exists(const char *path) { return access(path, F_OK) == 0; }
-
-int path_is_folder(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-int folder_make(const char *path) {
-    char part[PATH_SIZE], parent[PATH_SIZE];
-    size_t length = strlen(path);
-    if (length >= PATH_SIZE) return fail(STATUS_FAILED, "%s: this path is too long", path);
-    for (size_t i = 1; i <= length; i++) {
-        if (path[i] != '/' && path[i] != 0) continue;
-        memcpy(part, path, i);
-        part[i] = 0;
-        if (path_is_folder(part)) continue;
-        if (mkdir(part, 0777)) return fail(STATUS_FAILED, "%s: cannot make this folder: %s", part, strerror(errno));
-        TRY(path_parent(parent, part));
-        TRY(folder_sync(parent));
-    }
-    return 0;
-}
-
-int folder_sync(const char *path) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return fail(STATUS_FAILED, "%s: cannot open this folder: %s", path, strerror(errno));
-    int error = fsync(fd) ? errno : 0;
-    close(fd);
-    /* Some network file systems cannot sync a folder, and say so with EINVAL: they keep its entries by other means. */
-    if (error && error != EINVAL) return fail(STATUS_FAILED, "%s: cannot sync this folder: %s", path, strerror(error));
-    return 0;
-}
 
 int file_sync(int fd, const char *path) {
 #ifdef F_FULLFSYNC /* macOS: fsync() stops at the drive's own cache */

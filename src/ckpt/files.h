@@ -4,19 +4,13 @@
 
 #include <stdint.h>
 
-enum { PATH_SIZE = 4096, BYTES_TEXT = 32 };
+#include "base/folders.h"
 
-/* FOLDER/NAME, and the folder that holds `path`. */
+enum { BYTES_TEXT = 32 };
+
+/* FOLDER/NAME */
 int path_join(char out[PATH_SIZE], const char *folder, const char *name);
-int path_parent(char out[PATH_SIZE], const char *path);
 int path_exists(const char *path);
-int path_is_folder(const char *path);
-
-/* Makes a folder and the folders above it; it is no error if they are there. */
-int folder_make(const char *path);
-
-/* Makes the entries of a folder survive a power failure. */
-int folder_sync(const char *path);
 
 /* Makes the content of an open file survive a power failure. */
 int file_sync(int fd, const char *path);

@@ -215,7 +215,7 @@ static int prepare(struct ckpt_save *save) {
     TRY(gather_slices(save));
     if (save->group->rank != 0) return 0;
     TRY(fill_manifest(save));
-    TRY(folder_make(save->dir));
+    TRY(folders_make(save->dir));
     if (path_exists(save->final) && !path_is_folder(save->final))
         return fail(STATUS_FAILED, "%s: this is in the way of the checkpoint, and no folder", save->final);
     folder_sweep(save->dir);

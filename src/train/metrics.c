@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/folders.h"
 #include "train/trainer.h"
 
 static void metrics_path(const struct trainer *t, char *path, size_t size) {
@@ -19,7 +20,7 @@ int metrics_open(struct trainer *t) {
     t->metrics = fopen(path, "a");
     if (!t->metrics) return fail(STATUS_FAILED, "%s: cannot write metrics: %s", path, strerror(errno));
     setvbuf(t->metrics, NULL, _IOFBF, 1 << 16);
-    return 0;
+    return folder_sync(t->folder); /* it is the last of the run's files that a resume needs */
 }
 
 /* JSON has no NaN: null stands for it. */

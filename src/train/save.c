@@ -75,21 +75,13 @@ static int copy_state(struct saving *s, const struct ckpt_array *arrays, int cou
     return 0;
 }
 
-static int print_config(struct trainer *t) {
-    size_t length;
-    free(t->saving.yaml);
-    t->saving.yaml = NULL;
-    FILE *text = open_memstream(&t->saving.yaml, &length);
-    if (!text) return fail(STATUS_FAILED, "out of memory");
-    config_print(t->config, text);
-    return fclose(text) ? fail(STATUS_FAILED, "out of memory") : 0;
-}
-
 /* What all of it is made of; the collective part in front of the writing. */
 static int begin(struct trainer *t, int beside) {
     struct saving *s = &t->saving;
     const struct ckpt_array *arrays;
-    int count, status = print_config(t);
+    int count;
+    free(s->yaml);
+    int status = trainer_config_text(t, &s->yaml);
     struct ckpt_meta meta = {.step = t->step,
                              .adam_step = t->adam_step,
                              .skipped = t->skipped,

@@ -1,5 +1,6 @@
 /* From a config to a trainer that is ready for its first step. Every stage ends with all ranks agreeing that it worked, so
  * that one rank's error ends all of them in order. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "base/check.h"
 #include "base/folders.h"
 #include "base/log.h"
+#include "base/whole_file.h"
 #include "train/trainer.h"
 
 static int exists(const char *folder, const char *name) {
@@ -20,23 +22,24 @@ static int exists(const char *folder, const char *name) {
     return !stat(path, &info);
 }
 
+int trainer_config_text(const struct trainer *t, char **text) {
+    size_t length;
+    *text = NULL;
+    FILE *out = open_memstream(text, &length);
+    if (!out) return fail(STATUS_FAILED, "out of memory");
+    config_print(t->config, out);
+    return fclose(out) ? fail(STATUS_FAILED, "out of memory") : 0;
+}
+
 /* By rank 0. The old file stays until the new one is whole: without it the run could not be resumed. */
 static int write_config(const struct trainer *t) {
-    char path[1200], next[1300];
+    char path[1200], *text;
     if (t->comm->rank) return 0;
     snprintf(path, sizeof path, "%s/config.yaml", t->folder);
-    snprintf(next, sizeof next, "%s.tmp", path);
-    FILE *f = fopen(next, "w");
-    if (!f)
-        return fail(STATUS_FAILED, "%s: cannot write: %s; set runs_dir to a folder that can be written", next,
-                    strerror(errno));
-    config_print(t->config, f);
-    int failed = fflush(f) || fsync(fileno(f)) ? errno : 0;
-    if (fclose(f) && !failed) failed = errno;
-    if (!failed && rename(next, path)) failed = errno;
-    if (!failed) return 0;
-    unlink(next);
-    return fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(failed));
+    int status = trainer_config_text(t, &text);
+    if (!status) status = whole_file_write(path, text, (int64_t)strlen(text));
+    free(text);
+    return status;
 }
 
 /* Two jobs in one folder would take each other's files away: a requeued job, say, beside one that still runs. */
@@ -50,6 +53,18 @@ int train_lock(const char *folder, const char *instead, int *fd) {
     return fail(STATUS_USAGE, "%s: another process trains in this folder; wait for it, stop it%s", folder, instead);
 }
 
+/* An empty folder of checkpoints, and no config yet, is what a run leaves that ends before its first step. */
+static int holds_a_run(const struct trainer *t) {
+    char path[1200];
+    if (exists(t->folder, "config.yaml") || exists(t->folder, "metrics.jsonl")) return 1;
+    snprintf(path, sizeof path, "%s/ckpt", t->folder);
+    DIR *entries = opendir(path);
+    int entry = 0;
+    for (struct dirent *found; entries && (found = readdir(entries));) entry |= found->d_name[0] != '.';
+    if (entries) closedir(entries);
+    return entry;
+}
+
 /* By rank 0: the folder of a new run must be new; that of a resumed run must be there. */
 static int open_folder(struct trainer *t) {
     char path[1200];
@@ -57,7 +72,7 @@ static int open_folder(struct trainer *t) {
     if (t->options->resume) snprintf(t->folder, sizeof t->folder, "%s", t->options->resume);
     if (t->comm->rank) return 0;
     if (!t->options->resume) {
-        if (exists(t->folder, "metrics.jsonl") || exists(t->folder, "ckpt"))
+        if (holds_a_run(t))
             return fail(STATUS_USAGE,
                         "%s: a run of this name is there already; go on with 'lockstep train --resume %s', or choose "
                         "another name with --run NAME",

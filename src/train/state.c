@@ -149,7 +149,8 @@ static int look_for_any(const struct trainer *t, int *unsaved) {
     if (entries) closedir(entries);
     if (saved) return 0;
     int64_t steps = metrics_steps(metrics), every = t->config->ckpt.every;
-    if ((every && steps > every) || steps >= t->config->train.steps + 1)
+    /* The first is written beside the steps behind it, and is there when the second begins. */
+    if ((every && steps > 2 * every) || steps >= t->config->train.steps + 1)
         return fail(STATUS_BAD_DATA,
                     "%s: there is no checkpoint, but metrics.jsonl tells of %lld steps, so there was one; put it "
                     "back, or start a new run with --run NAME",

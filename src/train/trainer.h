@@ -114,6 +114,7 @@ void signals_restore(void);
 int trainer_open(struct trainer *trainer, const struct config *config, struct comm *comm,
                  const struct train_options *options);
 void trainer_close(struct trainer *trainer);
+int trainer_config_text(const struct trainer *trainer, char **text); /* YAML, the caller's: free() */
 
 /* same.c: fail on all ranks where one has another configuration, program or data than rank 0; collective. */
 int trainer_same_config(struct trainer *trainer);
