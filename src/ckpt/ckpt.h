@@ -112,6 +112,9 @@ int ckpt_hash(const char *path, char hex[33]);
  * may be at work in DIR. */
 int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FILE *told);
 
+/* Deletes what interrupted saves and deletions have left in DIR; each save does so as well. Nothing else may be at work there. */
+void ckpt_sweep(const char *dir);
+
 /* Prints the checkpoints of DIR, one line each; and one checkpoint's arrays. */
 int ckpt_ls(const char *dir, FILE *out);
 int ckpt_show(const char *path, FILE *out);

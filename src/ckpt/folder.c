@@ -98,7 +98,7 @@ int folder_remove_checkpoint(const char *path) {
     return folder_remove(path);
 }
 
-void folder_sweep(const char *dir) {
+void ckpt_sweep(const char *dir) {
     DIR *open_dir = opendir(dir);
     if (!open_dir) return;
     for (struct dirent *found; (found = readdir(open_dir));) {

@@ -72,7 +72,7 @@ int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FIL
                     "which makes it "
                     "new, before anything is deleted",
                     path);
-    if (!only_tell) folder_sweep(dir);
+    if (!only_tell) ckpt_sweep(dir);
     return folder_retain(dir, keep, step, only_tell, told);
 }
 

@@ -218,7 +218,7 @@ static int prepare(struct ckpt_save *save) {
     TRY(folders_make(save->dir));
     if (path_exists(save->final) && !path_is_folder(save->final))
         return fail(STATUS_FAILED, "%s: this is in the way of the checkpoint, and no folder", save->final);
-    folder_sweep(save->dir);
+    ckpt_sweep(save->dir);
     int64_t need = 0;
     for (int rank = 0; rank < save->group->size; rank++)
         if (__builtin_add_overflow(need, save->greetings[rank].bytes, &need) ||

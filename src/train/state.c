@@ -173,6 +173,8 @@ int trainer_resume(struct trainer *t) {
     }
     t->start_step = t->step;
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", t->folder);
+    snprintf(path, sizeof path, "%s/ckpt", t->folder);
+    if (!t->comm->rank) ckpt_sweep(path);
     int status = t->comm->rank ? 0 : metrics_cut(metrics, t->step);
     if (!status && t->config->ckpt.keep_best && !t->comm->rank) status = metrics_read_losses(metrics, &t->losses);
     return comm_agree(t->comm, status);
