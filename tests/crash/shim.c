@@ -171,7 +171,7 @@ static int fails(enum action action, int wants_space) {
 
 static int open_at(int folder, const char *name, int flags, mode_t mode) {
     char path[PATH_MAX];
-    long number;
+    long number = 0;
     const char *at = flags & (O_CREAT | O_TRUNC) ? of_path(folder, name, path) : NULL;
     if (!at) return (int)syscall(SYS_openat, folder, name, flags, mode);
     if (fails(next_call(&number), 1)) return -1;
@@ -214,7 +214,7 @@ int openat64(int folder, const char *name, int flags, ...) {
 static FILE *open_stream(const char *symbol, const char *name, const char *mode) {
     FILE *(*real)(const char *, const char *) = (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, symbol);
     char path[PATH_MAX];
-    long number;
+    long number = 0;
     const char *at = *mode != 'r' ? of_path(AT_FDCWD, name, path) : NULL;
     if (!at) return real(name, mode);
     if (fails(next_call(&number), 1)) return NULL;
@@ -236,7 +236,7 @@ FILE *fopen64(const char *name, const char *mode) { return open_stream("fopen64"
 /* offset -1: where the file stands. */
 static ssize_t write_at(int fd, const void *data, size_t size, off_t offset) {
     char path[PATH_MAX];
-    long number;
+    long number = 0;
     const char *at = of_fd(fd, path);
     enum action action = at ? next_call(&number) : NOTHING;
     if (action == NO_SPACE || action == IO_ERROR) {
@@ -259,7 +259,7 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off_t offset) { return w
 
 static int cut(int fd, off_t size) {
     char path[PATH_MAX];
-    long number;
+    long number = 0;
     const char *at = of_fd(fd, path);
     if (at && fails(next_call(&number), 1)) return -1;
     int status = (int)syscall(SYS_ftruncate, fd, size);
@@ -288,7 +288,7 @@ static char *content(const char *path, int64_t *bytes) {
 
 static int sync_with(long call, int fd) {
     char path[PATH_MAX];
-    long number;
+    long number = 0;
     struct stat info;
     const char *at = of_fd(fd, path);
     if (at && fails(next_call(&number), 1)) return -1;
@@ -313,7 +313,7 @@ int fdatasync(int fd) { return sync_with(SYS_fdatasync, fd); }
 
 static int change(int kind, int wants_space, int folder, const char *name, int flags, mode_t mode) {
     char path[PATH_MAX];
-    long number;
+    long number = 0;
     const char *at = of_path(folder, name, path);
     if (at && fails(next_call(&number), wants_space)) return -1;
     int status = (int)(kind == RECORD_MKDIR ? syscall(SYS_mkdirat, folder, name, mode)
@@ -333,7 +333,7 @@ int unlinkat(int folder, const char *name, int flags) {
 
 int rename(const char *from, const char *to) {
     char path[PATH_MAX], other[PATH_MAX];
-    long number;
+    long number = 0;
     const char *at = of_path(AT_FDCWD, from, path), *there = of_path(AT_FDCWD, to, other);
     if (at && there && fails(next_call(&number), 1)) return -1;
     int status = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
