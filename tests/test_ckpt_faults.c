@@ -72,6 +72,98 @@ static void test_damaged_shards(void **unused) {
     refused(at("step-00000008"), file);
 }
 
+static const char *const all_files[] = {"shard-00000-of-00002.h5", "shard-00001-of-00002.h5", "view.h5",
+                                        "tokenizer.json", "manifest.json"};
+
+static void bad_file(const char *path, const char *file) {
+    assert_int_equal(ckpt_verify(path), STATUS_BAD_DATA);
+    says(file, "ckpt ls");
+    char found[512];
+    assert_int_equal(ckpt_latest(dir, found, sizeof found, NULL), STATUS_BAD_DATA); /* none to resume from */
+}
+
+/* Of every file: each byte, whatever it is for; any length; not there at all. */
+static void test_every_byte(void **unused) {
+    (void)unused;
+    struct job job = {.dir = dir, .step = 7, .salt = 7, .tokenizer = "{\"version\": \"1.0\"}"};
+    assert_int_equal(save_together(2, &job), 0);
+    char path[256], file[512], aside[256];
+    snprintf(path, sizeof path, "%s", at("step-00000007"));
+    snprintf(aside, sizeof aside, "%s/aside", root);
+    for (size_t i = 0; i < sizeof all_files / sizeof *all_files; i++) {
+        snprintf(file, sizeof file, "%s/%s", path, all_files[i]);
+        int64_t size, length;
+        char *content = slurp(file, &size);
+        int fd = open(file, O_RDWR);
+        for (int64_t byte = 0; byte < size; byte++) {
+            char wrong = (char)(content[byte] ^ (1 << byte % 8));
+            assert_int_equal(syscall(SYS_pwrite64, fd, &wrong, (size_t)1, byte), 1);
+            bad_file(path, all_files[i]);
+            assert_int_equal(syscall(SYS_pwrite64, fd, &content[byte], (size_t)1, byte), 1);
+        }
+        close(fd);
+        for (length = 0; length < size; length += 1 + size / 50) {
+            spit(file, content, length);
+            bad_file(path, all_files[i]);
+        }
+        spit(file, content, size);
+        assert_int_equal(truncate(file, size + 1), 0);
+        bad_file(path, all_files[i]);
+        spit(file, content, size);
+        assert_int_equal(rename(file, aside), 0);
+        bad_file(path, i == 4 ? "" : all_files[i]);
+        assert_int_equal(rename(aside, file), 0);
+        assert_int_equal(ckpt_verify(path), 0);
+        free(content);
+    }
+}
+
+static void swap(const char *a, const char *b) {
+    char aside[256];
+    snprintf(aside, sizeof aside, "%s/aside", root);
+    assert_int_equal(rename(a, aside), 0);
+    assert_int_equal(rename(b, a), 0);
+    assert_int_equal(rename(aside, b), 0);
+}
+
+/* Files that are whole, and of another rank, or of the same step of another run. */
+static void test_wrong_files(void **unused) {
+    (void)unused;
+    char path[256], other[256], theirs[160];
+    struct job job = {.dir = dir, .step = 7, .salt = 7, .tokenizer = "{\"version\": \"1.0\"}"};
+    snprintf(theirs, sizeof theirs, "%s/other/ckpt", root);
+    assert_int_equal(save_together(2, &job), 0);
+    job.dir = theirs;
+    job.salt = 8;
+    job.tokenizer = "{\"version\": \"1.1\"}";
+    assert_int_equal(save_together(2, &job), 0);
+    snprintf(path, sizeof path, "%s", at("step-00000007"));
+    snprintf(other, sizeof other, "%s/step-00000007", theirs);
+    for (int i = 0; i < 4; i++) {
+        if (i == 2) continue; /* views of equal arrays, cut in the same way, are the same file */
+        char mine[512], their_file[512];
+        snprintf(mine, sizeof mine, "%s/%s", path, all_files[i]);
+        snprintf(their_file, sizeof their_file, "%s/%s", other, all_files[i]);
+        assert_int_equal(size_of(mine), size_of(their_file));
+        swap(mine, their_file);
+        bad_file(path, all_files[i]);
+        assert_int_equal(ckpt_verify(other), STATUS_BAD_DATA);
+        says(all_files[i], other);
+        swap(mine, their_file);
+    }
+    swap(at("step-00000007/%s", all_files[0]), at("step-00000007/%s", all_files[1])); /* of two ranks */
+    refused(path, all_files[0]);
+    swap(at("step-00000007/%s", all_files[0]), at("step-00000007/%s", all_files[1]));
+    char mine[512], their_file[512];
+    snprintf(mine, sizeof mine, "%s/manifest.json", path);
+    snprintf(their_file, sizeof their_file, "%s/manifest.json", other);
+    swap(mine, their_file); /* the manifest of another run: all else is wrong then */
+    refused(path, all_files[0]);
+    swap(mine, their_file);
+    assert_int_equal(ckpt_verify(path), 0);
+    assert_int_equal(ckpt_verify(other), 0);
+}
+
 /* The rule of manifest.h, applied by hand: 32 digits in front, over all bytes after them. */
 static void seal(char *manifest) {
     char *digits = strstr(manifest, "\"manifest_hash\":\t\"") + strlen("\"manifest_hash\":\t\"");
@@ -436,6 +528,8 @@ static void test_kill(void **unused) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_damaged_shards, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_every_byte, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_wrong_files, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_damaged_manifest, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_parts, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_interrupted, new_folder, old_folder),
