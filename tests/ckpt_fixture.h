@@ -75,6 +75,7 @@ static inline void state_make(struct state *state, int64_t step, int salt, int w
                               int shift) {
     memset(state, 0, sizeof *state);
     state->meta = (struct ckpt_meta){.step = step, .adam_step = step - 1, .skipped = 1, .config = "name: \"a b\"\n"};
+    state->meta.build = salt % 2 ? "1.0 \"(abc)\"" : NULL;
     state->count = ARRAYS + (with_big ? 1 : 0);
     for (int i = 0; i < state->count; i++) {
         struct ckpt_array *array = &state->array[i];

@@ -23,6 +23,8 @@ static void test_round_trip(void **unused) {
         assert_int_equal(meta.adam_step, 99 + ranks);
         assert_int_equal(meta.skipped, 1);
         assert_string_equal(meta.config, "name: \"a b\"\n");
+        assert_string_equal(meta.build, "1.0 \"(abc)\"");
+        assert_null(meta.tokenizer);
         ckpt_meta_free(&meta);
         assert_null(meta.config);
     }

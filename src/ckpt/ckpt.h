@@ -34,7 +34,10 @@ struct ckpt_meta {
     int64_t loss_scale;  /* 0: none; else a power of two, and */
     int64_t scale_steps; /* the steps since it last changed */
     const char *config;  /* the run's config as YAML */
-    const char *data;    /* what the run was trained on, a line a source; NULL: not told */
+    /* Where they are known, else NULL: */
+    const char *data;      /* what the run was trained on, a line a source */
+    const char *tokenizer; /* the hash of the data's tokenizer, 32 hex digits */
+    const char *build;     /* of the program */
     /* All texts are owned by the struct after reading: ckpt_meta_free(). */
 };
 

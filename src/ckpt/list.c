@@ -82,13 +82,16 @@ int ckpt_show(const char *path, FILE *out) {
     if (meta->loss_scale)
         fprintf(out, "  loss scale %" PRId64 " for %" PRId64 " steps\n", meta->loss_scale, meta->scale_steps);
     fprintf(out, "  ranks      %d\n  written    %s\n", manifest.ranks, manifest.written);
+    if (meta->build) fprintf(out, "  build      %s\n", meta->build);
+    if (meta->tokenizer) fprintf(out, "  tokenizer  %s\n", meta->tokenizer);
     fprintf(out, "  state      %s\n", manifest_check_sizes(path, &manifest) ? fail_message() : "whole");
     fprintf(out, "\n%d files\n", manifest.files);
     for (int i = 0; i < manifest.files; i++) {
         char name[SHARD_NAME], size[BYTES_TEXT];
         manifest_file_name(name, &manifest, i);
         bytes_text(manifest.file[i].bytes, size);
-        fprintf(out, "  %s  %10s  %" PRId64 " blocks\n", name, size, blocks_in(manifest.file[i].bytes));
+        int64_t blocks = blocks_in(manifest.file[i].bytes);
+        fprintf(out, "  %s  %10s  %" PRId64 " block%s\n", name, size, blocks, blocks == 1 ? "" : "s");
     }
     show_arrays(&manifest, out);
     if (meta->data) fprintf(out, "\ndata\n%s", meta->data);

@@ -22,9 +22,17 @@ void manifest_file_name(char name[SHARD_NAME], const struct manifest *manifest, 
         snprintf(name, SHARD_NAME, "%s", index == manifest_view(manifest) ? VIEW_NAME : TOKENIZER_NAME);
 }
 
+void manifest_texts(struct ckpt_meta *meta, struct meta_text texts[META_TEXTS]) {
+    texts[0] = (struct meta_text){"data", &meta->data};
+    texts[1] = (struct meta_text){"tokenizer", &meta->tokenizer};
+    texts[2] = (struct meta_text){"build", &meta->build};
+}
+
 void ckpt_meta_free(struct ckpt_meta *meta) {
+    struct meta_text texts[META_TEXTS];
+    manifest_texts(meta, texts);
+    for (int i = 0; i < META_TEXTS; i++) free((char *)*texts[i].text);
     free((char *)meta->config);
-    free((char *)meta->data);
     *meta = (struct ckpt_meta){0};
 }
 

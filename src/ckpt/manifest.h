@@ -7,7 +7,7 @@
  *   	"files":	[{"name":	"shard-00000-of-00002.h5", "bytes":	…, "blocks":	"… …"}, …],
  *   	"arrays":	[{"name":	"params/h0.ln1.w", "type":	"f32", "shape":	[128], "cuts":	[[0, 0, 64, 2048], [1, 64, 128, 2048]]}, …],
  *   	"config":	"the run's config as YAML",
- *   	"data":	"what the run was trained on"
+ *   	"data":	"what the run was trained on", "tokenizer":	"hash", "build":	"the program's"
  *   }
  *
  * The files are the shards of all ranks in order, view.h5, and tokenizer.json if there is one; of each the XXH3-64 of every
@@ -53,6 +53,13 @@ struct manifest {
     struct manifest_array *array;
     int arrays;
 };
+
+/* The texts of ckpt_meta that may be missing, by their keys. */
+enum { META_TEXTS = 3 };
+struct meta_text {
+    const char *key, **text;
+};
+void manifest_texts(struct ckpt_meta *meta, struct meta_text texts[META_TEXTS]);
 
 /* "shard-00001-of-00002.h5" */
 void shard_name(char name[SHARD_NAME], int rank, int ranks);

@@ -88,7 +88,10 @@ static char *print_content(const struct manifest *manifest) {
     ok = ok && arrays;
     for (int i = 0; i < manifest->arrays && ok; i++) ok = add_array(arrays, &manifest->array[i]);
     ok = ok && cJSON_AddStringToObject(root, "config", meta->config);
-    if (meta->data) ok = ok && cJSON_AddStringToObject(root, "data", meta->data);
+    struct meta_text texts[META_TEXTS];
+    manifest_texts((struct ckpt_meta *)meta, texts);
+    for (int i = 0; i < META_TEXTS && ok; i++)
+        ok = !*texts[i].text || cJSON_AddStringToObject(root, texts[i].key, *texts[i].text);
     char *text = ok ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     return text;
@@ -235,10 +238,15 @@ static const char *read_content(const cJSON *root, struct manifest *manifest) {
     const char *config = get_text(root, "config");
     meta->config = config ? strdup(config) : NULL;
     if (!meta->config) return "config";
-    const cJSON *data = cJSON_GetObjectItemCaseSensitive(root, "data");
-    if (!data) return NULL;
-    meta->data = cJSON_IsString(data) ? strdup(data->valuestring) : NULL;
-    return meta->data ? NULL : "data";
+    struct meta_text texts[META_TEXTS];
+    manifest_texts(meta, texts);
+    for (int i = 0; i < META_TEXTS; i++) {
+        if (!cJSON_HasObjectItem(root, texts[i].key)) continue;
+        const char *text = get_text(root, texts[i].key);
+        *texts[i].text = text ? strdup(text) : NULL;
+        if (!*texts[i].text) return texts[i].key;
+    }
+    return NULL;
 }
 
 /* `text` is JSON, whole and unchanged since it was written, and of the format that this build reads. */

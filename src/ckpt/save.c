@@ -191,17 +191,26 @@ static int fill_arrays(struct ckpt_save *save) {
     return 0;
 }
 
+/* A copy whose texts are its own. */
+static int copy_meta(const struct ckpt_meta *from, struct ckpt_meta *to) {
+    struct meta_text texts[META_TEXTS];
+    int whole = 1;
+    *to = *from;
+    to->config = strdup(from->config ? from->config : "");
+    manifest_texts(to, texts);
+    for (int i = 0; i < META_TEXTS; i++)
+        if (*texts[i].text) whole = (*texts[i].text = strdup(*texts[i].text)) && whole;
+    return whole && to->config ? 0 : fail(STATUS_FAILED, "out of memory");
+}
+
 static int fill_manifest(struct ckpt_save *save) {
     struct manifest *manifest = &save->manifest;
-    manifest->meta = save->meta;
-    manifest->meta.config = strdup(save->meta.config ? save->meta.config : "");
-    manifest->meta.data = save->meta.data ? strdup(save->meta.data) : NULL;
+    TRY(copy_meta(&save->meta, &manifest->meta));
     manifest->ranks = save->group->size;
     manifest->files = manifest->ranks + 1 + !!save->tokenizer;
     manifest->file = calloc((size_t)manifest->files, sizeof(*manifest->file));
     manifest->array = calloc((size_t)save->greeting.arrays + 1, sizeof(*manifest->array));
-    if (save->meta.data && !manifest->meta.data) return fail(STATUS_FAILED, "out of memory");
-    if (!manifest->meta.config || !manifest->file || !manifest->array) return fail(STATUS_FAILED, "out of memory");
+    if (!manifest->file || !manifest->array) return fail(STATUS_FAILED, "out of memory");
     TRY(fill_arrays(save));
     time_t now = time(NULL);
     struct tm utc;

@@ -82,13 +82,16 @@ static int begin(struct trainer *t, int beside) {
     int count;
     free(s->yaml);
     int status = trainer_config_text(t, &s->yaml);
+    trainer_tokenizer_hash(t, s->tokenizer);
     struct ckpt_meta meta = {.step = t->step,
                              .adam_step = t->adam_step,
                              .skipped = t->skipped,
                              .loss_scale = t->scale.scale,
                              .scale_steps = t->scale.steps,
                              .config = s->yaml,
-                             .data = t->data_text};
+                             .data = t->data_text,
+                             .tokenizer = *s->tokenizer ? s->tokenizer : NULL,
+                             .build = t->options->build};
     if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
     if (!status) status = run_shard(&t->run, &arrays, &count);
     if (!status && beside) {

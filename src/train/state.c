@@ -15,42 +15,43 @@ static int choose(struct trainer *t, const char *name, char *path, int64_t size)
     return comm_broadcast(t->comm, path, size);
 }
 
-/* The hash of the run's tokenizer: of data.tokenizer, or what its files say that they were made with; 0 if neither is known. */
-static int data_hash(const struct trainer *t, uint8_t hash[TOKENIZER_HASH]) {
+void trainer_tokenizer_hash(const struct trainer *t, char digits[2 * TOKENIZER_HASH + 1]) {
     static const uint8_t unknown[TOKENIZER_HASH];
-    if (t->data.tokenizer) {
-        tokenizer_hash(t->data.tokenizer, hash);
-        return 1;
-    }
-    for (int i = 0; i < t->data.parts; i++) {
+    uint8_t hash[TOKENIZER_HASH] = {0};
+    if (t->data.tokenizer) tokenizer_hash(t->data.tokenizer, hash);
+    for (int i = 0; i < t->data.parts && !t->data.tokenizer; i++) {
         memcpy(hash, t->data.train[i].tokenizer, TOKENIZER_HASH);
-        if (memcmp(hash, unknown, TOKENIZER_HASH)) return 1;
+        if (memcmp(hash, unknown, TOKENIZER_HASH)) break;
     }
-    return 0;
+    digits[0] = '\0';
+    for (int i = 0; i < TOKENIZER_HASH && memcmp(hash, unknown, TOKENIZER_HASH); i++)
+        sprintf(digits + 2 * i, "%02x", hash[i]);
 }
 
-/* Tokens of another tokenizer mean other things than those that the weights were trained on. Where the data does not bring
- * its tokenizer (any more), the run keeps that of the checkpoint. */
+/* Tokens of another tokenizer mean other things than those that the weights were trained on. */
+static int same_tokenizer(const struct trainer *t, const char *path, const char *there) {
+    char here[2 * TOKENIZER_HASH + 1];
+    trainer_tokenizer_hash(t, here);
+    if (!*here || !there || !strcmp(there, here)) return 0;
+    return fail(STATUS_BAD_DATA,
+                "%s: this checkpoint was trained with another tokenizer (hash %.8s…) than that of data.train (%.8s…); "
+                "train on data of its own tokenizer",
+                path, there, here);
+}
+
+/* Where the data does not bring its tokenizer (any more), the run keeps that of the checkpoint. */
 static int check_tokenizer(struct trainer *t, const char *path) {
+    struct ckpt_meta meta;
     struct tokenizer *made_with;
-    uint8_t there[TOKENIZER_HASH], here[TOKENIZER_HASH];
     int64_t length;
+    TRY(ckpt_read_meta(path, &meta));
+    int status = same_tokenizer(t, path, meta.tokenizer);
+    ckpt_meta_free(&meta);
+    TRY(status);
+    if (t->data.tokenizer) return 0;
     TRY(run_tokenizer(path, &made_with));
-    if (!made_with) return 0;
-    tokenizer_hash(made_with, there);
-    if (data_hash(t, here) && memcmp(there, here, TOKENIZER_HASH)) {
-        tokenizer_close(made_with);
-        return fail(STATUS_BAD_DATA,
-                    "%s: this checkpoint was trained with another tokenizer (hash %02x%02x%02x%02x…) than that of "
-                    "data.train (%02x%02x%02x%02x…); train on data of its own tokenizer",
-                    path, there[0], there[1], there[2], there[3], here[0], here[1], here[2], here[3]);
-    }
-    if (t->data.tokenizer) {
-        tokenizer_close(made_with);
-        return 0;
-    }
     t->data.tokenizer = made_with;
-    return tokenizer_to_json(made_with, &t->tokenizer_json, &length);
+    return made_with ? tokenizer_to_json(made_with, &t->tokenizer_json, &length) : 0;
 }
 
 /* Parameters are saved in fp64 or in fp32, and not converted. */

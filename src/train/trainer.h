@@ -61,7 +61,7 @@ struct saving {
     struct ckpt_save *save; /* NULL: none is */
     int64_t step;
     struct ckpt_group group;
-    char folder[1200], *yaml;
+    char folder[1200], tokenizer[2 * TOKENIZER_HASH + 1], *yaml;
     char *copy; /* of what this rank saves; NULL: nothing is written beside training */
     int64_t room;
     struct ckpt_array *arrays; /* slices in the copy */
@@ -135,6 +135,8 @@ void saving_close(struct trainer *trainer);
 int trainer_resume(struct trainer *trainer);
 int trainer_begin(
     struct trainer *trainer); /* the weights of step 0: random, or with train.stage 2 those of train.init_from */
+/* Of the data's tokenizer, or what its files say that they were made with; "" if neither is known. */
+void trainer_tokenizer_hash(const struct trainer *trainer, char digits[2 * TOKENIZER_HASH + 1]);
 
 /* step.c: one optimizer step over all slots of this rank. */
 int trainer_step(struct trainer *trainer, struct step_report *report);

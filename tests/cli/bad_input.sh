@@ -112,7 +112,7 @@ refuses 3 'folder: there is no checkpoint in this folder' "$LOCKSTEP" ckpt verif
 say "the run's folder"
 refuses 2 "runs/whole: a run of this name is there already; .*--resume runs/whole.*--run NAME" \
     "$LOCKSTEP" train tiny.yaml --run whole
-rejects 1 "long\.txt/runs: cannot make this folder: Not a directory; set runs_dir" --set runs_dir=long.txt/runs
+rejects 1 "long\.txt: cannot make this folder: File exists; set runs_dir" --set runs_dir=long.txt/runs
 rejects 1 "/proc/no-such: cannot make this folder: .*; set runs_dir" --set runs_dir=/proc/no-such
 if [[ $(id -u) != 0 ]]; then
     mkdir sealed && chmod a-w sealed

@@ -10,12 +10,13 @@ host=$(uname -n)
 host=${host:0:63}
 most_s=${LOCKSTEP_MOST_S:-12} # from the step before the fault to the end of the job; 5 s are usual with dist.timeout_s: 3
 
+# At once, so that it is certain what is saved by which step; tests/crash is about saves beside training.
 cat >run.yaml <<'YAML'
 name: straight
 model: {layers: 2, width: 96, heads: 4, context: 16, vocab: 1024, dropout: {attention: 0.1, residual: 0.1, embedding: 0.1}}
 data: {train: "stories:20000:1", val: 0.1}
 train: {steps: 12, slots: 8, micro_batch: 2, lr: 0.01, warmup: 1, eval_every: 5, eval_batches: 7}
-ckpt: {every: 4, keep: 0}
+ckpt: {every: 4, keep: 0, async: false}
 dist: {bucket_mb: 0.3, timeout_s: 3}
 YAML
 guard=(--set guard.every=1 --set guard.audit_every=1)
