@@ -125,6 +125,16 @@ static int open_prefetch(struct trainer *t) {
     return prefetch_open(&t->prefetch, &t->sampler, slots, t->step, t->config->data.prefetch);
 }
 
+/* A signal while there is nothing to save yet. */
+static int poll_stop(struct trainer *t) {
+    int asked = stop_signal != 0;
+    TRY(comm_largest(t->comm, &asked));
+    if (!asked) return 0;
+    log_line("stopped by %s before the first step; run the same command again",
+             stop_signal ? strsignal(stop_signal) : "a signal on another rank");
+    return STATUS_STOPPED;
+}
+
 /* Stages in which ranks read different amounts; the time limit is that of files. */
 static int open_stages(struct trainer *t) {
     struct comm *comm = t->comm;
@@ -132,8 +142,11 @@ static int open_stages(struct trainer *t) {
     TRY(trainer_same_config(t));
     TRY(comm_agree(comm, open_data(t)));
     TRY(trainer_same_data(t));
+    TRY(poll_stop(t));
     TRY(comm_agree(comm, open_run(t)));
+    TRY(poll_stop(t));
     if (!options->resume) TRY(trainer_begin(t)); /* before the folder: what is refused leaves nothing behind */
+    TRY(poll_stop(t));
     TRY(comm_agree(comm, open_folder(t)));
     if (!options->resume && t->config->train.stage == 2)
         log_line("stage 2: starts from the weights of %s", t->config->train.init_from);

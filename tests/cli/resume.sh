@@ -73,6 +73,46 @@ for signal in TERM INT USR1; do
     clean "$signal"
 done
 
+say "a second SIGINT ends it at once; the last checkpoint is whole"
+for ((status = 75, tries = 0; status == 75 && tries < 5; tries++)); do # it may save and end in between
+    rm -rf runs/twice-INT
+    start twice-INT "$LOCKSTEP" train run.yaml --run twice-INT
+    after_step 6
+    kill -s INT "$job"
+    sleep 0.01
+    kill -s INT "$job"
+    ends
+done
+[[ $status == 130 ]] || die "after two SIGINT it ends with status $status"
+[[ $(step_of runs/twice-INT) == 5 ]] || die "the newest checkpoint is not that of step 5"
+expect 0 "$LOCKSTEP" train --resume runs/twice-INT
+same_run runs/straight runs/twice-INT
+
+# In the background, since the data of this one takes a while.
+stopped_early() {
+    local name=$1
+    shift
+    start early "$@" train run.yaml --run early --set data.train=stories:60000000:1 --set data.val=stories:1000:2
+    sleep 0.7
+    stop "$name" 75
+    tells 'stopped by .* before the first step; run the same command again'
+    [[ ! -e runs/early ]] || die "a run that was stopped before its first step leaves a folder"
+}
+say "stopped before the first step: nothing is there yet"
+stopped_early TERM "$LOCKSTEP"
+stopped_early INT "$LOCKSTEP"
+stopped_early USR1 "$MPIRUN" -np 2 "$LOCKSTEP"
+
+say "stopped in the middle of a long evaluation"
+start evaluating "$LOCKSTEP" train run.yaml --run evaluating --set data.val=stories:10000000:3 --set train.eval_batches=10000
+after_step 4
+sleep 0.3
+SECONDS=0
+stop TERM 75
+((SECONDS < 5)) || die "it takes $SECONDS s to stop in an evaluation"
+same "the step that is saved" 5 "$(step_of runs/evaluating)"
+same "the lines of metrics" 5 "$(wc -l <runs/evaluating/metrics.jsonl)"
+
 say "stopped once more, after a resume"
 cp -r runs/TERM-stopped runs/twice
 start twice "$LOCKSTEP" train --resume runs/twice
