@@ -140,7 +140,7 @@ static inline int shared_gather(void *context, const void *mine, void *all, int6
 struct job {
     const char *dir;
     int64_t step;
-    int salt, with_big, shift, beside, keep, keep_every, keep_best, n_losses;
+    int salt, with_big, shift, beside, buffered, keep, keep_every, keep_best, n_losses;
     const struct ckpt_loss *losses;
     const char *tokenizer;                                        /* may be NULL */
     void (*change)(struct state *state, int rank);                /* may be NULL */
@@ -195,7 +195,7 @@ static inline int save_together(int ranks, const struct job *job) {
     for (int rank = 0; rank < ranks; rank++) {
         child[rank] = fork();
         if (child[rank]) continue;
-        struct ckpt_group group = {rank, ranks, &group, shared_agree, shared_gather, NULL};
+        struct ckpt_group group = {rank, ranks, &group, shared_agree, shared_gather, NULL, job->buffered};
         int status = (job->save ? job->save : save_rank)(job, &group);
         snprintf(shared->message[rank], sizeof shared->message[rank], "%s", fail_message());
         exit(status);

@@ -81,7 +81,7 @@ static void defaults_are_the_documented_ones(void **state) {
         "fuse: {norm: true, gelu: true, swiglu: true, rope: true, head: false, loss: true, adamw: true},\n"
         "dist: {zero: 0, reduce: tree, bucket_mb: 25, wire: fp32, overlap: true, progress: poll, timeout_s: 600}, "
         "ckpt: {every: 500, "
-        "keep: 3, keep_every: 0, keep_best: 0, async: true, "
+        "keep: 3, keep_every: 0, keep_best: 0, async: true, direct: true, "
         "last: true, timeout_s: 3600},\n"
         "guard: {every: 0, audit_every: 0, max_skipped: 10}}\n";
     assert_int_equal(config_load_text(&documented, text, strlen(text), "text"), 0);

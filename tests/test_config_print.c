@@ -23,7 +23,7 @@ static const char others[] =
     "fuse: {norm: false, gelu: false, swiglu: false, rope: false, head: true, loss: false, adamw: false},\n"
     "dist: {zero: 1, reduce: vendor, bucket_mb: 0.1, wire: bf16, overlap: false, progress: thread, timeout_s: 0.5}, "
     "ckpt: {every: 0, "
-    "keep: 2147483647, keep_every: 5, keep_best: 2, async: false, "
+    "keep: 2147483647, keep_every: 5, keep_best: 2, async: false, direct: false, "
     "last: false, timeout_s: 7.5},\n"
     "guard: {every: 7, audit_every: 9, max_skipped: 0}}\n";
 
@@ -155,6 +155,7 @@ static enum key_class expected_class(const char *key) {
                                       "ckpt.keep_every",
                                       "ckpt.keep_best",
                                       "ckpt.async",
+                                      "ckpt.direct",
                                       "ckpt.last",
                                       "ckpt.timeout_s",
                                       "data.prefetch",

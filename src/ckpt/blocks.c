@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -13,8 +12,7 @@
 
 int64_t blocks_in(int64_t bytes) { return bytes / BLOCK_BYTES + (bytes % BLOCK_BYTES != 0); }
 
-/* Bytes of a block of a file. */
-static int64_t length_of(int64_t bytes, int64_t block) {
+int64_t block_length(int64_t bytes, int64_t block) {
     int64_t left = bytes - block * BLOCK_BYTES;
     return left < BLOCK_BYTES ? left : BLOCK_BYTES;
 }
@@ -30,43 +28,6 @@ static int read_fully(int fd, int64_t at, int64_t bytes, char *data) {
         bytes -= n;
     }
     return 0;
-}
-
-static int hash_blocks(const char *path, int fd, char *block, struct manifest_file *file,
-                       int (*look)(void *, int64_t, const char *, int64_t), void *context) {
-    for (int64_t i = 0; i < blocks_in(file->bytes); i++) {
-        int64_t length = length_of(file->bytes, i);
-        int error = read_fully(fd, i * BLOCK_BYTES, length, block);
-        if (error)
-            return fail(STATUS_FAILED, "%s: cannot read: %s", path, error > 0 ? strerror(error) : "it ends early");
-        file->block[i] = XXH3_64bits(block, (size_t)length);
-        if (look) TRY(look(context, i * BLOCK_BYTES, block, length));
-    }
-    return 0;
-}
-
-int blocks_hash(const char *path, int from_disk, struct manifest_file *file,
-                int (*look)(void *context, int64_t at, const char *block, int64_t bytes), void *context) {
-    struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail(STATUS_FAILED, "%s: cannot open: %s", path, strerror(errno));
-    *file = (struct manifest_file){0};
-    int status = fstat(fd, &info) ? fail(STATUS_FAILED, "%s: cannot read: %s", path, strerror(errno)) : 0;
-#ifdef POSIX_FADV_DONTNEED
-    if (from_disk) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-#else
-    (void)from_disk;
-#endif
-    char *block = malloc(BLOCK_BYTES);
-    if (!status) {
-        file->bytes = info.st_size;
-        file->block = calloc((size_t)blocks_in(file->bytes) + 1, sizeof *file->block);
-        status = block && file->block ? hash_blocks(path, fd, block, file, look, context)
-                                      : fail(STATUS_FAILED, "%s: out of memory", path);
-    }
-    free(block);
-    close(fd);
-    return status;
 }
 
 int blocks_open(struct blocks *blocks, const char *folder, const struct manifest *manifest, int index) {
@@ -89,7 +50,7 @@ void blocks_close(struct blocks *blocks) {
 
 /* Block `i`, checked, at `to`: the reader's own, or the caller's memory. */
 static int fetch(struct blocks *b, int64_t i, char *to) {
-    int64_t length = length_of(b->file->bytes, i), at = i * BLOCK_BYTES;
+    int64_t length = block_length(b->file->bytes, i), at = i * BLOCK_BYTES;
     int error = read_fully(b->fd, at, length, to);
     if (error > 0) return manifest_bad_file(b->folder, b->name, "cannot read: %s", strerror(error));
     if (error || XXH3_64bits(to, (size_t)length) != b->file->block[i])
@@ -104,7 +65,7 @@ int blocks_read(struct blocks *b, int64_t at, int64_t bytes, void *data) {
     if (at < 0 || bytes < 0 || at > b->file->bytes - bytes)
         return manifest_bad_file(b->folder, b->name, "bytes [%" PRId64 ", %" PRId64 ") are not in it", at, at + bytes);
     while (bytes > 0) {
-        int64_t i = at / BLOCK_BYTES, from = at % BLOCK_BYTES, length = length_of(b->file->bytes, i) - from;
+        int64_t i = at / BLOCK_BYTES, from = at % BLOCK_BYTES, length = block_length(b->file->bytes, i) - from;
         if (length > bytes) length = bytes;
         if (length == BLOCK_BYTES) {
             TRY(fetch(b, i, to));

@@ -12,12 +12,7 @@ enum { BLOCK_BYTES = 4 << 20 };
 
 /* How many blocks a file of so many bytes has; the last may be short. */
 int64_t blocks_in(int64_t bytes);
-
-/* Hashes a whole file, and hands each block to `look` (may be NULL), whose failure ends it. `from_disk`: first drops what memory holds
- * of it, so that the bytes come from the disk (after a sync; where the system can). file->block is the caller's: free().
- * STATUS_FAILED with the path and the system's reason. */
-int blocks_hash(const char *path, int from_disk, struct manifest_file *file,
-                int (*look)(void *context, int64_t at, const char *block, int64_t bytes), void *context);
+int64_t block_length(int64_t bytes, int64_t block);
 
 /* An open file of a checkpoint. */
 struct blocks {

@@ -5,7 +5,7 @@
  *   DIR/step-00000100/tokenizer.json              what turns text into the tokens that the model was trained on, if known
  *   DIR/step-00000100/manifest.json               sizes and hashes of every file, counters, config; written last
  *
- * Saving: each rank writes into step-N.tmp, closes, syncs, reads back and hashes; ranks agree; rank 0 writes the manifest,
+ * Saving: each rank writes into step-N.tmp, hashes, syncs and reads back; ranks agree; rank 0 writes the manifest,
  * syncs, and renames the folder. A folder without a whole manifest does not exist. Errors in a checkpoint that is
  * read have status STATUS_BAD_DATA and name the file. */
 #ifndef CKPT_CKPT_H
@@ -41,7 +41,7 @@ struct ckpt_meta {
     /* All texts are owned by the struct after reading: ckpt_meta_free(). */
 };
 
-/* The ranks that save together. With one rank pass size 1; the functions are then not called. */
+/* The ranks that save together, and how. With one rank pass size 1; the functions are then not called. */
 struct ckpt_group {
     int rank, size;
     void *context;
@@ -50,6 +50,7 @@ struct ckpt_group {
     int (*gather)(void *context, const void *mine, void *all, int64_t bytes);
     const int *
         lost; /* not 0 once ranks no longer hear of each other: then nothing is cleaned up, the job ends; may be NULL */
+    int buffered; /* shards are written through the page cache also where there is a way past it */
 };
 
 /* The loss of the state before a step, on data that it was not trained on. */

@@ -40,27 +40,18 @@ static int write_attribute(hid_t dataset, const char *name, const int64_t *value
 }
 
 static int set_creation(hid_t creation, int64_t slices) {
-    /* No fill values, since every element is written; no times, so that the same state is the same file. */
-    int ok = H5Pset_layout(creation, H5D_CONTIGUOUS) >= 0 && H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0 &&
-             H5Pset_obj_track_times(creation, 0) >= 0;
+    /* A place at once, for elements that come from elsewhere; no fill values, since every element is written; no times, so that the same
+     * state is the same file. */
+    int ok = H5Pset_layout(creation, H5D_CONTIGUOUS) >= 0 && H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) >= 0 &&
+             H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0;
     /* The older form of a dataset's header takes attributes of at most 64 KiB. With this it has the newer one, which keeps
      * larger ones elsewhere in the file. */
     return ok && (slices == 1 || H5Pset_attr_creation_order(creation, H5P_CRT_ORDER_TRACKED) >= 0);
 }
 
-/* Elements [place, …) of the dataset. */
-static int write_slice(hid_t dataset, hid_t space, int64_t place, const struct ckpt_array *slice) {
-    hid_t memory = line(slice->end - slice->begin);
-    hsize_t start = (hsize_t)place, length = (hsize_t)(slice->end - slice->begin);
-    int ok = H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &length, NULL) >= 0 &&
-             H5Dwrite(dataset, part_type(slice->type), memory, space, H5P_DEFAULT, slice->data) >= 0;
-    H5Sclose(memory);
-    return ok;
-}
-
 /* `range` has the begins of the slices that are not empty, then their ends. */
-static int write_part(hid_t file, const struct ckpt_array *slices, int count, const int64_t *range, int64_t held) {
-    int64_t elems = 0, place = 0;
+static int make_part(hid_t file, const struct ckpt_array *slices, int count, const int64_t *range, int64_t held) {
+    int64_t elems = 0;
     for (int i = 0; i < count; i++) elems += slices[i].end - slices[i].begin;
     hid_t link = H5Pcreate(H5P_LINK_CREATE); /* a '/' in the name makes a group */
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = line(elems), dataset = H5I_INVALID_HID;
@@ -69,11 +60,6 @@ static int write_part(hid_t file, const struct ckpt_array *slices, int count, co
     int ok = dataset >= 0 && write_attribute(dataset, "shape", slices->dim, slices->rank) &&
              write_attribute(dataset, "begin", range, held) &&
              (held == 1 || write_attribute(dataset, "end", range + held, held));
-    for (int i = 0; i < count && ok; i++) {
-        if (slices[i].begin == slices[i].end) continue;
-        ok = write_slice(dataset, space, place, &slices[i]);
-        place += slices[i].end - slices[i].begin;
-    }
     H5Dclose(dataset);
     H5Sclose(space);
     H5Pclose(creation);
@@ -81,7 +67,7 @@ static int write_part(hid_t file, const struct ckpt_array *slices, int count, co
     return ok;
 }
 
-int part_write(const char *path, hid_t file, const struct ckpt_array *slices, int count) {
+int part_make(const char *path, hid_t file, const struct ckpt_array *slices, int count) {
     int64_t held = 0, next = 0, *range = calloc((size_t)count * 2, sizeof(*range));
     if (!range) return fail(STATUS_FAILED, "%s: out of memory", path);
     for (int i = 0; i < count; i++) held += slices[i].begin < slices[i].end;
@@ -90,9 +76,9 @@ int part_write(const char *path, hid_t file, const struct ckpt_array *slices, in
         range[next] = slices[i].begin;
         range[held + next++] = slices[i].end;
     }
-    int ok = write_part(file, slices, count, range, held);
+    int ok = make_part(file, slices, count, range, held);
     free(range);
-    return ok ? 0 : fail(STATUS_FAILED, "%s: HDF5 cannot write array '%s'", path, slices->name);
+    return ok ? 0 : fail(STATUS_FAILED, "%s: HDF5 cannot make a dataset of array '%s'", path, slices->name);
 }
 
 int64_t part_place(hid_t file, const struct ckpt_array *slices, int count) {

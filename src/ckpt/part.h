@@ -6,9 +6,9 @@
 
 #include "ckpt/ckpt.h"
 
-/* Writes the slices of one array, as ckpt_save() is given them, at least one of them not empty. `path` is the file's, for
- * messages. STATUS_FAILED. */
-int part_write(const char *path, hid_t file, const struct ckpt_array *slices, int count);
+/* Makes the dataset, without its elements, for the slices of one array, as ckpt_save() is given them, at least one of them not empty. `path`
+ * is the file's, for messages. STATUS_FAILED. */
+int part_make(const char *path, hid_t file, const struct ckpt_array *slices, int count);
 
 /* The type of elements in a file; below 0 where it has none. Not to be closed. */
 hid_t part_type(enum dtype type);

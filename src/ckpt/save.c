@@ -11,7 +11,7 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
-#include "ckpt/blocks.h"
+#include "ckpt/blocks_write.h"
 #include "ckpt/commit.h"
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
@@ -239,7 +239,7 @@ static int prepare(struct ckpt_save *save) {
     return folder_sync(save->dir);
 }
 
-/* Each rank writes its shard and reads it back from the disk. No talk: it may be on a thread of its own. */
+/* Each rank writes its shard, which is read back from the disk. No talk: it may be on a thread of its own. */
 static int write_shard(struct ckpt_save *save) {
     if (!path_exists(save->temporary))
         return fail(STATUS_FAILED,
@@ -249,10 +249,14 @@ static int write_shard(struct ckpt_save *save) {
     int64_t need;
     if (__builtin_add_overflow(save->greeting.bytes, SHARD_EXTRA, &need)) need = INT64_MAX;
     TRY(space_check(save->temporary, need));
-    TRY(shard_write(save->shard, save->arrays, save->count));
+    TRY(shard_write(save->shard, save->arrays, save->count, save->group->buffered, &save->file, save->at));
     TRY(folder_sync(save->temporary));
-    TRY(shard_read_back(save->shard, save->arrays, save->count, &save->file, save->at));
     for (int64_t i = 0; i < save->greeting.slices; i++) save->slices[i].at = save->at[i];
+    return 0;
+}
+
+static int fill_text(void *context, int64_t at, char *block, int64_t length) {
+    memcpy(block, (const char *)context + at, (size_t)length);
     return 0;
 }
 
@@ -260,15 +264,7 @@ static int write_tokenizer(struct ckpt_save *save) {
     char path[PATH_SIZE];
     struct manifest_file *file = &save->manifest.file[manifest_tokenizer(&save->manifest)];
     TRY(path_join(path, save->temporary, TOKENIZER_NAME));
-    TRY(file_write(path, save->tokenizer, (int64_t)strlen(save->tokenizer)));
-    return blocks_hash(path, 1, file, NULL, NULL);
-}
-
-static int write_view(struct ckpt_save *save) {
-    char path[PATH_SIZE];
-    TRY(view_write(save->temporary, &save->manifest));
-    TRY(path_join(path, save->temporary, VIEW_NAME));
-    return blocks_hash(path, 1, &save->manifest.file[manifest_view(&save->manifest)], NULL, NULL);
+    return blocks_write(path, (int64_t)strlen(save->tokenizer), 1, fill_text, (void *)(uintptr_t)save->tokenizer, file);
 }
 
 /* Phase: all ranks have written. */
@@ -311,7 +307,7 @@ static int make_it_count(struct ckpt_save *save) {
     if (save->group->rank != 0) return 0;
     if (save->tokenizer) TRY(write_tokenizer(save));
     fill_places(save);
-    TRY(write_view(save));
+    TRY(view_write(save->temporary, &save->manifest, &save->manifest.file[manifest_view(&save->manifest)]));
     return commit(save->dir, save->temporary, save->final, &save->manifest);
 }
 

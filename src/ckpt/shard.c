@@ -1,12 +1,13 @@
 #include "ckpt/shard.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "ckpt/blocks.h"
+#include "ckpt/blocks_write.h"
+#include "ckpt/image.h"
 #include "ckpt/part.h"
-#include "ckpt/sink.h"
 #include "ckpt/slices.h"
 
 /* Files and the hash of the content are little-endian. HDF5 would swap; ckpt_hash() would have to. */
@@ -34,71 +35,35 @@ int64_t shard_bytes(const struct ckpt_array *arrays, int count) {
     return bytes;
 }
 
-struct entries {
-    const struct ckpt_array *arrays;
-    int count;
-};
-
-static int write_parts(void *context, const char *path, hid_t file, const struct sink *sink) {
-    const struct entries *e = context;
-    int status = 0;
-    for (int i = 0; i < e->count && !status && !sink->error;) {
-        int held, slices = next_array(&e->arrays[i], e->count - i, &held);
-        if (held) status = part_write(path, file, &e->arrays[i], slices);
-        i += slices;
-    }
-    return status;
-}
-
-int shard_write(const char *path, const struct ckpt_array *arrays, int count) {
-    struct entries entries = {arrays, count};
-    return sink_write_file(path, shard_bytes(arrays, count), write_parts, &entries);
-}
-
 /* A slice in memory, and where the file has it. */
-struct written {
+struct placed {
     const struct ckpt_array *slice;
     int64_t at, bytes;
 };
 
-struct comparison {
-    const char *path;
-    struct written *written; /* in the order of the file */
-    int64_t count, next;     /* the first that does not end before the block at hand */
+struct shard {
+    const struct ckpt_array *arrays;
+    int count;
+    struct image image;    /* the file without its elements */
+    struct placed *placed; /* the slices that are not empty, in the order of the list; then of the file */
+    int64_t n_placed;
+    int64_t next; /* the first that does not end before the block at hand */
 };
 
-/* The bytes that the block has of each slice are those in memory. */
-static int compare_block(void *context, int64_t at, const char *block, int64_t bytes) {
-    struct comparison *c = context;
-    for (int64_t i = c->next; i < c->count && c->written[i].at < at + bytes; i++) {
-        const struct written *w = &c->written[i];
-        int64_t begin = w->at > at ? w->at : at, end = w->at + w->bytes < at + bytes ? w->at + w->bytes : at + bytes;
-        if (memcmp(block + (begin - at), (const char *)w->slice->data + (begin - w->at), (size_t)(end - begin)))
-            return fail(STATUS_FAILED, "%s: array '%s' reads back differently from what was written", c->path,
-                        w->slice->name);
-        if (w->at + w->bytes <= at + bytes) c->next = i + 1;
-    }
-    return 0;
-}
-
-static int by_place(const void *a, const void *b) {
-    const struct written *left = a, *right = b;
-    return left->at < right->at ? -1 : left->at > right->at;
-}
-
-/* Of each slice that is not empty, as HDF5 finds the datasets in the file. */
-static int find_places(const char *path, hid_t file, const struct ckpt_array *arrays, int count,
-                       struct written *written) {
-    int64_t next = 0;
-    for (int i = 0; i < count;) {
-        int held, slices = next_array(&arrays[i], count - i, &held);
+/* Where HDF5 has the datasets of the shard in its file. */
+static int find_places(void *context, const char *path, hid_t file) {
+    struct shard *shard = context;
+    const struct ckpt_array *arrays = shard->arrays;
+    shard->n_placed = 0;
+    for (int i = 0; i < shard->count;) {
+        int held, slices = next_array(&arrays[i], shard->count - i, &held);
         int64_t at = held ? part_place(file, &arrays[i], slices) : 0;
         if (at < 0)
-            return fail(STATUS_FAILED, "%s: HDF5 does not find array '%s' as it was written", path, arrays[i].name);
+            return fail(STATUS_FAILED, "%s: HDF5 does not find array '%s' as it was made", path, arrays[i].name);
         for (int k = i; k < i + slices; k++) {
             int64_t bytes = (arrays[k].end - arrays[k].begin) * (int64_t)dtype_size(arrays[k].type);
             if (!bytes) continue;
-            written[next++] = (struct written){&arrays[k], at, bytes};
+            shard->placed[shard->n_placed++] = (struct placed){&arrays[k], at, bytes};
             at += bytes;
         }
         i += slices;
@@ -106,31 +71,71 @@ static int find_places(const char *path, hid_t file, const struct ckpt_array *ar
     return 0;
 }
 
-static int open_and_find(const char *path, const struct ckpt_array *arrays, int count, struct written *written) {
+static int make_parts(void *context, const char *path, hid_t file) {
+    struct shard *shard = context;
+    for (int i = 0; i < shard->count;) {
+        int held, slices = next_array(&shard->arrays[i], shard->count - i, &held);
+        if (held) TRY(part_make(path, file, &shard->arrays[i], slices));
+        i += slices;
+    }
+    return find_places(context, path, file);
+}
+
+static int by_place(const void *a, const void *b) {
+    const struct placed *left = a, *right = b;
+    return left->at < right->at ? -1 : left->at > right->at;
+}
+
+/* Bytes [at, at + length) of the file: HDF5's structures, and the elements from where they are. */
+static int fill_block(void *context, int64_t at, char *block, int64_t length) {
+    struct shard *shard = context;
+    int64_t end = at + length;
+    image_read(&shard->image, at, block, length);
+    for (int64_t i = shard->next; i < shard->n_placed && shard->placed[i].at < end; i++) {
+        const struct placed *p = &shard->placed[i];
+        int64_t from = p->at > at ? p->at : at, to = p->at + p->bytes < end ? p->at + p->bytes : end;
+        memcpy(block + (from - at), (const char *)p->slice->data + (from - p->at), (size_t)(to - from));
+        if (p->at + p->bytes <= end) shard->next = i + 1;
+    }
+    return 0;
+}
+
+/* What other programs will do: HDF5 opens the file and finds each array where its elements were put. */
+static int open_and_find(const char *path, struct shard *shard, const int64_t *at) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     H5Pset_file_locking(access, 0, 1); /* some parallel file systems refuse locks */
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access);
     H5Pclose(access);
-    if (file < 0) return fail(STATUS_FAILED, "%s: HDF5 cannot open what it has written", path);
-    int status = find_places(path, file, arrays, count, written);
+    if (file < 0) return fail(STATUS_FAILED, "%s: HDF5 cannot open what was written", path);
+    int status = find_places(shard, path, file);
     H5Fclose(file);
+    for (int64_t i = 0; i < shard->n_placed && !status; i++)
+        if (shard->placed[i].at != at[i])
+            status = fail(STATUS_FAILED, "%s: HDF5 finds array '%s' at another place than where it was put", path,
+                          shard->placed[i].slice->name);
     return status;
 }
 
-int shard_read_back(const char *path, const struct ckpt_array *arrays, int count, struct manifest_file *file,
-                    int64_t *at) {
-    struct comparison c = {.path = path};
+static int write_shard(const char *path, struct shard *shard, int buffered, struct manifest_file *file, int64_t *at) {
+    TRY(image_make(&shard->image, path, make_parts, shard));
+    if (shard->image.size < shard_bytes(shard->arrays, shard->count))
+        return fail(STATUS_FAILED, "%s: HDF5 makes a file of %" PRId64 " bytes, which its arrays do not fit in", path,
+                    shard->image.size);
+    for (int64_t i = 0; i < shard->n_placed; i++) at[i] = shard->placed[i].at;
+    qsort(shard->placed, (size_t)shard->n_placed, sizeof *shard->placed, by_place);
+    TRY(blocks_write(path, shard->image.size, buffered, fill_block, shard, file));
+    return open_and_find(path, shard, at);
+}
+
+int shard_write(const char *path, const struct ckpt_array *arrays, int count, int buffered, struct manifest_file *file,
+                int64_t *at) {
+    struct shard shard = {.arrays = arrays, .count = count};
     *file = (struct manifest_file){0};
-    for (int i = 0; i < count; i++) c.count += arrays[i].begin < arrays[i].end;
-    c.written = calloc((size_t)c.count + 1, sizeof *c.written);
-    if (!c.written) return fail(STATUS_FAILED, "%s: out of memory", path);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    int status = open_and_find(path, arrays, count, c.written);
-    for (int64_t i = 0; i < c.count && !status; i++) at[i] = c.written[i].at;
-    qsort(c.written, (size_t)c.count, sizeof *c.written, by_place);
-    if (!status) status = blocks_hash(path, 1, file, compare_block, &c);
-    if (!status && c.next < c.count) status = fail(STATUS_FAILED, "%s: the file ends before its arrays do", path);
-    free(c.written);
+    shard.placed = calloc((size_t)count + 1, sizeof *shard.placed);
+    if (!shard.placed) return fail(STATUS_FAILED, "%s: out of memory", path);
+    int status = write_shard(path, &shard, buffered, file, at);
+    image_free(&shard.image);
+    free(shard.placed);
     return status;
 }

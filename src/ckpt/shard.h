@@ -12,16 +12,14 @@
 #include "ckpt/files.h"
 #include "ckpt/manifest.h"
 
-/* In the next three, arrays are what ckpt_save() is given. Bytes that the slices of a rank and their ranges fill in its
- * shard; the file is a little larger. */
+/* In these, arrays are what ckpt_save() is given. Bytes that the slices of a rank and their ranges fill in its shard; the file is a little
+ * larger. */
 int64_t shard_bytes(const struct ckpt_array *arrays, int count);
 
-/* Writes a new file and syncs it. STATUS_FAILED with the path and the system's reason. */
-int shard_write(const char *path, const struct ckpt_array *arrays, int count);
-
-/* Reads the file back from the disk, compares it with what is in memory, and hashes it: *file is then what the manifest says of it,
- * and slice i of those that are not empty begins at byte at[i]. file->block is the caller's: free(). STATUS_FAILED. */
-int shard_read_back(const char *path, const struct ckpt_array *arrays, int count, struct manifest_file *file,
-                    int64_t *at);
+/* Writes a new file, syncs it, and reads it back from the disk; `buffered` is for blocks_write(). *file is then what the manifest says of it,
+ * and slice i of those that are not empty begins at byte at[i]. file->block is the caller's in any case: free(). STATUS_FAILED with the
+ * path and the system's reason. */
+int shard_write(const char *path, const struct ckpt_array *arrays, int count, int buffered, struct manifest_file *file,
+                int64_t *at);
 
 #endif

@@ -6,9 +6,10 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
+#include "ckpt/blocks_write.h"
 #include "ckpt/files.h"
+#include "ckpt/image.h"
 #include "ckpt/part.h"
-#include "ckpt/sink.h"
 
 /* Elements of one index of dimension `k`: those of all dimensions behind it. */
 static int64_t stride_of(const struct ckpt_array *array, int k) {
@@ -89,19 +90,28 @@ static int add_array(hid_t file, const struct manifest *manifest, const struct m
     return dataset >= 0 && H5Dclose(dataset) >= 0;
 }
 
-static int fill(void *context, const char *path, hid_t file, const struct sink *sink) {
+static int add_arrays(void *context, const char *path, hid_t file) {
     const struct manifest *manifest = context;
     int64_t *counts = calloc((size_t)manifest->ranks * 2, sizeof *counts);
     int status = counts ? 0 : fail(STATUS_FAILED, "%s: out of memory", path);
-    for (int i = 0; i < manifest->arrays && !status && !sink->error; i++)
+    for (int i = 0; i < manifest->arrays && !status; i++)
         if (!add_array(file, manifest, &manifest->array[i], counts))
             status = fail(STATUS_FAILED, "%s: HDF5 cannot write array '%s'", path, manifest->array[i].array.name);
     free(counts);
     return status;
 }
 
-int view_write(const char *folder, const struct manifest *manifest) {
+static int fill(void *context, int64_t at, char *block, int64_t length) {
+    image_read(context, at, block, length);
+    return 0;
+}
+
+int view_write(const char *folder, const struct manifest *manifest, struct manifest_file *file) {
     char path[PATH_SIZE];
+    struct image image;
     TRY(path_join(path, folder, VIEW_NAME));
-    return sink_write_file(path, 0, fill, (void *)(uintptr_t)manifest);
+    int status = image_make(&image, path, add_arrays, (void *)(uintptr_t)manifest);
+    if (!status) status = blocks_write(path, image.size, 1, fill, &image, file);
+    image_free(&image);
+    return status;
 }

@@ -5,7 +5,8 @@
 
 #include "ckpt/manifest.h"
 
-/* Writes FOLDER/view.h5 for the arrays of a manifest whose cuts are known, and syncs it. STATUS_FAILED. */
-int view_write(const char *folder, const struct manifest *manifest);
+/* Writes FOLDER/view.h5 for the arrays of a manifest whose cuts are known, and syncs it; *file is then what the manifest says of it.
+ * STATUS_FAILED. */
+int view_write(const char *folder, const struct manifest *manifest, struct manifest_file *file);
 
 #endif

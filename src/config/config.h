@@ -74,7 +74,7 @@ struct config {
     } dist;
     struct config_ckpt {
         int64_t every, keep, keep_every, keep_best;
-        int async;
+        int async, direct;
         int last;
         double timeout_s;
     } ckpt;

@@ -221,6 +221,8 @@ static const struct schema_key keys[] = {
 
     {"ckpt.async", VALUE_BOOLEAN, AT(ckpt.async), "true", CLASS_RUN,
      "write checkpoints beside training, from a copy of the state", .names = boolean_names},
+    {"ckpt.direct", VALUE_BOOLEAN, AT(ckpt.direct), "true", CLASS_RUN,
+     "write checkpoints past the page cache, where the file system can", .names = boolean_names},
     {"ckpt.last", VALUE_BOOLEAN, AT(ckpt.last), "true", CLASS_RUN, "save the state after the last step",
      .names = boolean_names},
     {"ckpt.timeout_s", VALUE_REAL, AT(ckpt.timeout_s), "3600", CLASS_RUN,

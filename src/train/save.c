@@ -99,7 +99,8 @@ static int begin(struct trainer *t, int beside) {
         arrays = s->arrays;
     }
     TRY(comm_agree(t->comm, status));
-    s->group = (struct ckpt_group){t->comm->rank, t->comm->size, t->comm, agree, gather, &t->comm->broken};
+    s->group = (struct ckpt_group){t->comm->rank,    t->comm->size,          t->comm, agree, gather,
+                                   &t->comm->broken, !t->config->ckpt.direct};
     s->step = t->step;
     snprintf(s->folder, sizeof s->folder, "%s/ckpt", t->folder);
     return ckpt_save_begin(s->folder, &meta, arrays, count, t->tokenizer_json, &s->group, &s->save);
