@@ -388,7 +388,7 @@ static void test_refused_saves(void **unused) {
         {change_list, "ranks 0 and 2", "different lists of arrays"},
         {change_step, "rank 2 at step 8", "rank 0 is at step 7"},
         {repeat_name, "params/h0.w", "twice"},
-        {nest_name, "params/h0.w/x", "HDF5 cannot write"},
+        {nest_name, "params/h0.w/x", "HDF5 cannot make"},
         {climb_name, "a/../b", "no name"},
         {no_name, "''", "no name"},
         {huge_shape, "params/h0.w", "dimension 0"},

@@ -269,6 +269,23 @@ static int cut(int fd, off_t size) {
     return 0;
 }
 
+static int make_room(int fd, int mode, off_t offset, off_t bytes) {
+    char path[PATH_MAX];
+    long number = 0;
+    struct stat before, after;
+    const char *at = of_fd(fd, path);
+    if (at && fails(next_call(&number), 1)) return -1;
+    if (!at) return (int)syscall(SYS_fallocate, fd, mode, offset, bytes);
+    if (fstat(fd, &before) || syscall(SYS_fallocate, fd, mode, offset, bytes)) return -1;
+    if (fstat(fd, &after) || after.st_size == before.st_size) return 0;
+    struct record record = {.kind = RECORD_CUT, .offset = after.st_size, .at = number};
+    put(&record, at, NULL, NULL);
+    return 0;
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t bytes) { return make_room(fd, mode, offset, bytes); }
+int fallocate64(int fd, int mode, off_t offset, off_t bytes) { return make_room(fd, mode, offset, bytes); }
+
 int ftruncate(int fd, off_t size) { return cut(fd, size); }
 int ftruncate64(int fd, off_t size) { return cut(fd, size); }
 
