@@ -89,6 +89,9 @@ int ckpt_save_begin(const char *dir, const struct ckpt_meta *meta, const struct 
 int ckpt_save_write(struct ckpt_save *save);
 int ckpt_save_end(struct ckpt_save *save, int status, const struct ckpt_keep *keep);
 
+/* Bytes of memory that saving takes on a rank, beside its lists of slices and hashes. */
+int64_t ckpt_save_bytes(int ranks);
+
 /* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line
  * each; may be NULL). STATUS_BAD_DATA if there is none. */
 int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over);

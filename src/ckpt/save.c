@@ -396,6 +396,8 @@ int ckpt_save_begin(const char *dir, const struct ckpt_meta *meta, const struct 
     return 0;
 }
 
+int64_t ckpt_save_bytes(int ranks) { return 2 * (int64_t)BLOCK_BYTES + (ranks + 1) * (int64_t)AT_ONCE; }
+
 int ckpt_save_write(struct ckpt_save *save) { return write_shard(save); }
 
 int ckpt_save_end(struct ckpt_save *save, int status, const struct ckpt_keep *keep) {

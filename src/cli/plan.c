@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "ckpt/ckpt.h"
 #include "cli/cli.h"
 #include "cli/flags.h"
 #include "infer/generate.h"
@@ -49,7 +50,7 @@ static int print(const struct config *config, const struct plan_request *request
     TRY(plan_build(config, request, model_forward, &plan));
     int status = compare ? build_stages(config, request, stages) : 0;
     if (!status && json) status = plan_json(plan, config, compare ? stages : NULL, stdout);
-    if (!status && !json) plan_summary(plan, config, compare ? stages : NULL, stdout);
+    if (!status && !json) plan_summary(plan, config, compare ? stages : NULL, ckpt_save_bytes(request->ranks), stdout);
     if (!status && explain && !json) {
         putchar('\n');
         plan_explain(plan, stdout);

@@ -201,9 +201,11 @@ int plan_memory(struct plan *plan);                              /* memory.c: pl
 
 /* Prints the plan as a hand-written forward and backward would read. */
 void plan_explain(const struct plan *plan, FILE *out);
-/* Memory, FLOPs, bytes on the wire. `stages`: the same plan with each ZeRO stage, for comparison; NULL, or NULL where a stage cannot be. */
+/* Memory, FLOPs, bytes on the wire. `stages`: the same plan with each ZeRO stage, for comparison; NULL, or NULL where a stage cannot be.
+ * `saving`: bytes that it takes to save a checkpoint, beside a copy. */
 enum { ZERO_STAGES = 3 };
-void plan_summary(const struct plan *plan, const struct config *config, struct plan *const *stages, FILE *out);
+void plan_summary(const struct plan *plan, const struct config *config, struct plan *const *stages, int64_t saving,
+                  FILE *out);
 int plan_json(const struct plan *plan, const struct config *config, struct plan *const *stages, FILE *out);
 
 /* Numbers of a plan. FLOPs: a multiply-add counts two. */

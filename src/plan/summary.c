@@ -24,7 +24,8 @@ struct row {
     int64_t bytes;
 };
 
-static void print_memory(const struct plan *plan, int copies, FILE *out) {
+static void print_memory(const struct plan *plan, const struct config_ckpt *ckpt, int64_t saving, FILE *out) {
+    int copies = ckpt->every && ckpt->async;
     int64_t copy = plan_kind_bytes(plan, BUF_COPY), params = plan_kind_bytes(plan, BUF_PARAM),
             state = plan_kind_bytes(plan, BUF_STATE), grads = plan_kind_bytes(plan, BUF_GRAD);
     int64_t values = plan->arena_bytes - plan->persistent_bytes;
@@ -37,7 +38,9 @@ static void print_memory(const struct plan *plan, int copies, FILE *out) {
         {"values", "activations and their gradients, overlapping", values},
         {"total", "for each rank", plan_total_bytes(plan)},
         {"scratch", "more, for each CPU thread", plan->scratch_bytes},
-        {"checkpoint", "more, a copy to write from (ckpt.async)", copies ? plan_saved_bytes(plan) : 0},
+        {"checkpoint",
+         copies ? "more, a copy to write from (ckpt.async), and blocks" : "more, blocks, while one is saved",
+         plan->flat_m == NONE ? 0 : (copies ? plan_saved_bytes(plan) : 0) + saving},
     };
     fprintf(out, "memory                MiB\n");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -133,7 +136,8 @@ static void print_rank(const struct plan *plan, FILE *out) {
                 plan->held ? "s" : "");
 }
 
-void plan_summary(const struct plan *plan, const struct config *config, struct plan *const *stages, FILE *out) {
+void plan_summary(const struct plan *plan, const struct config *config, struct plan *const *stages, int64_t saving,
+                  FILE *out) {
     const struct config_model *m = &config->model;
     fprintf(out,
             "model    %s, %lld layers, width %lld, %lld heads, hidden %lld, vocabulary %lld, context %lld: %lld "
@@ -149,7 +153,7 @@ void plan_summary(const struct plan *plan, const struct config *config, struct p
     fprintf(out, "work     %.3f GFLOP a step on this rank\n", (double)plan_step_flops(plan) * 1e-9);
     print_again(plan, out);
     print_wire(plan, out);
-    print_memory(plan, config->ckpt.async && config->ckpt.every, out);
+    print_memory(plan, &config->ckpt, saving, out);
     if (stages) print_stages(stages, out);
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "train/trainer.h"
 
@@ -169,8 +170,11 @@ int trainer_resume(struct trainer *t) {
         log_line("%s has no checkpoint yet: it begins again", t->folder);
         TRY(trainer_begin(t));
     } else {
+        double begin = clock_seconds();
         TRY(choose(t, t->folder, path, sizeof path));
+        double verified = clock_seconds();
         TRY(comm_agree(t->comm, load(t, path)));
+        log_line("%s: verified in %.2f s, loaded in %.2f s", path, verified - begin, clock_seconds() - verified);
     }
     t->start_step = t->step;
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", t->folder);
