@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <omp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -195,6 +196,7 @@ static inline int save_together(int ranks, const struct job *job) {
     for (int rank = 0; rank < ranks; rank++) {
         child[rank] = fork();
         if (child[rank]) continue;
+        omp_set_num_threads(1); /* the parent's threads are not here, and libgomp would wait for them */
         struct ckpt_group group = {rank, ranks, &group, shared_agree, shared_gather, NULL, job->buffered};
         int status = (job->save ? job->save : save_rank)(job, &group);
         snprintf(shared->message[rank], sizeof shared->message[rank], "%s", fail_message());

@@ -160,18 +160,18 @@ static void test_latest(void **unused) {
     (void)unused;
     char path[256], *notes = NULL;
     size_t size;
-    assert_int_equal(ckpt_latest(dir, path, sizeof path, NULL), STATUS_BAD_DATA); /* there is no folder */
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), STATUS_BAD_DATA); /* there is no folder */
     for (int step = 90; step <= 120; step += 10) assert_int_equal(save_alone(dir, step, step, 0), 0);
-    assert_int_equal(ckpt_latest(dir, path, sizeof path, NULL), 0);
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), 0);
     assert_string_equal(path, at("step-00000120"));
-    assert_int_equal(ckpt_latest(dir, path, 8, NULL), STATUS_FAILED);
+    assert_int_equal(ckpt_latest(dir, NULL, path, 8, NULL), STATUS_FAILED);
 
     assert_int_equal(rename(at("step-00000120"), at("step-00000120.tmp")), 0);
     assert_int_equal(truncate(at("step-00000110/shard-00000-of-00001.h5"), 99), 0);
     flip(at("step-00000100/shard-00000-of-00001.h5"), 2000);
     mkdir(at("step-00000500"), 0777); /* no manifest: does not exist */
     FILE *out = open_memstream(&notes, &size);
-    assert_int_equal(ckpt_latest(dir, path, sizeof path, out), 0);
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, out), 0);
     fclose(out);
     assert_string_equal(path, at("step-00000090"));
     char *second = strchr(notes, '\n') + 1;
@@ -180,7 +180,7 @@ static void test_latest(void **unused) {
     assert_string_equal(strchr(second, '\n'), "\n"); /* two lines, no more */
     free(notes);
     unlink(at("step-00000090/shard-00000-of-00001.h5"));
-    assert_int_equal(ckpt_latest(dir, path, sizeof path, NULL), STATUS_BAD_DATA);
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), STATUS_BAD_DATA);
     says(dir, "ckpt ls");
 
     out = open_memstream(&notes, &size);

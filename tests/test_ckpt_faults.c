@@ -79,7 +79,7 @@ static void bad_file(const char *path, const char *file) {
     assert_int_equal(ckpt_verify(path), STATUS_BAD_DATA);
     says(file, "ckpt ls");
     char found[512];
-    assert_int_equal(ckpt_latest(dir, found, sizeof found, NULL), STATUS_BAD_DATA); /* none to resume from */
+    assert_int_equal(ckpt_latest(dir, NULL, found, sizeof found, NULL), STATUS_BAD_DATA); /* none to resume from */
 }
 
 /* Of every file: each byte, whatever it is for; any length; not there at all. */
@@ -281,6 +281,47 @@ static void test_parts(void **unused) {
     free(found);
 }
 
+/* In place of a save: ranks look for the newest together; one that does not find step 6 fails. */
+static int find_together(const struct job *job, struct ckpt_group *group) {
+    char path[512], *told = NULL;
+    size_t length;
+    FILE *passed_over = open_memstream(&told, &length);
+    int status = ckpt_latest(job->dir, group, path, sizeof path, passed_over);
+    fclose(passed_over);
+    if (!status && !strstr(path, "step-00000006")) status = fail(STATUS_FAILED, "found %s", path);
+    /* rank 0 tells of step 7, and no other does */
+    int tells = strstr(told, "passed over step-00000007: ") && strstr(told, "shard-00001-of-00002.h5: the content");
+    if (!status && tells != !group->rank) status = fail(STATUS_FAILED, "rank %d tells '%s'", group->rank, told);
+    free(told);
+    return status;
+}
+
+/* Ranks share the blocks: whichever is bad, one of them finds it, and all pass it over. */
+static void test_found_together(void **unused) {
+    (void)unused;
+    struct job job = {.dir = dir, .step = 6, .salt = 6, .with_big = 1};
+    for (int ranks = 1; ranks <= 4; ranks++) {
+        struct job none = {.dir = at("../none"), .save = find_together};
+        assert_int_equal(save_together(ranks, &none), ranks);
+        message_says(shared->message[0], "none", "cannot open");
+    }
+    job.shift = 900000; /* the shard of rank 1 has most of it: two blocks */
+    assert_int_equal(save_together(2, &job), 0);
+    job.step = 7;
+    job.shift = -600000;
+    assert_int_equal(save_together(2, &job), 0);
+    char shard[512];
+    snprintf(shard, sizeof shard, "%s", at("step-00000007/shard-00001-of-00002.h5"));
+    assert_true(size_of(shard) > 4 << 20);
+    job.save = find_together;
+    for (int block = 0; block < 2; block++) {
+        flip(shard, block ? size_of(shard) - 1 : 100);
+        for (int ranks = 1; ranks <= 5; ranks++) assert_int_equal(save_together(ranks, &job), 0);
+        flip(shard, block ? size_of(shard) - 1 : 100);
+    }
+    assert_int_equal(save_together(3, &job), 3); /* step 7 is whole again */
+}
+
 /* What a kill can leave between two steps of a replacement or a deletion. */
 static void test_interrupted(void **unused) {
     (void)unused;
@@ -289,7 +330,7 @@ static void test_interrupted(void **unused) {
     assert_int_equal(rename(at("step-00000007"), at("step-00000007.old")), 0);
     mkdir(at("step-00000009.tmp"), 0777);
     spit(at("step-00000009.tmp/shard-00000-of-00001.h5"), "half", 4);
-    assert_int_equal(ckpt_latest(dir, path, sizeof path, NULL), 0); /* the one moved aside counts */
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), 0); /* the one moved aside counts */
     assert_string_equal(path, at("step-00000007.old"));
     assert_int_equal(save_alone(dir, 7, 8, 0), 0);
     assert_string_equal(listing(), "step-00000007"); /* and is superseded; what was half-written is gone */
@@ -511,7 +552,7 @@ static void test_kill(void **unused) {
             print_message("processes cannot be traced here\n");
             skip();
         }
-        assert_int_equal(ckpt_latest(dir, path, sizeof path, NULL), 0);
+        assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), 0);
         assert_non_null(strstr(path, "step-00000007"));
         int old = load_and_compare(path, 7, 0, 0, 1, 0) == 0;
         if (!old) assert_int_equal(load_and_compare(path, 8, 0, 0, 1, 0), 0);
@@ -532,6 +573,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_wrong_files, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_damaged_manifest, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_parts, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_found_together, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_interrupted, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_failed_write, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_corrupting_disk, new_folder, old_folder),

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,11 +85,20 @@ int blocks_read(struct blocks *b, int64_t at, int64_t bytes, void *data) {
     return 0;
 }
 
-int blocks_check(const char *folder, const struct manifest *manifest, int index) {
-    struct blocks blocks;
-    int status = 0;
-    TRY(blocks_open(&blocks, folder, manifest, index));
-    for (int64_t i = 0; i < blocks_in(blocks.file->bytes) && !status; i++) status = fetch(&blocks, i, blocks.block);
-    blocks_close(&blocks);
-    return status;
+int blocks_check(const char *folder, const struct manifest *manifest, int index, int64_t first, int64_t step) {
+    struct failure failure = {0};
+    int64_t count = blocks_in(manifest->file[index].bytes),
+            mine = first < count ? (count - first + step - 1) / step : 0;
+    if (!mine) return 0;
+#pragma omp parallel num_threads(mine < omp_get_max_threads() ? (int)mine : omp_get_max_threads())
+    {
+        struct blocks blocks;
+        int closed = blocks_open(&blocks, folder, manifest, index), status = closed;
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < mine; i++)
+            if (!status) status = fetch(&blocks, first + i * step, blocks.block);
+        failure_keep(&failure, status);
+        if (!closed) blocks_close(&blocks);
+    }
+    return failure_raise(&failure);
 }

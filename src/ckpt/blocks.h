@@ -33,7 +33,7 @@ void blocks_close(struct blocks *blocks);
  * each other are read quickest. */
 int blocks_read(struct blocks *blocks, int64_t at, int64_t bytes, void *data);
 
-/* Checks all blocks of a file. STATUS_BAD_DATA. */
-int blocks_check(const char *folder, const struct manifest *manifest, int index);
+/* Checks blocks first, first + step, … of a file, in as many threads as there are. STATUS_BAD_DATA. */
+int blocks_check(const char *folder, const struct manifest *manifest, int index, int64_t first, int64_t step);
 
 #endif

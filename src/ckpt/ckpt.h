@@ -92,9 +92,9 @@ int ckpt_save_end(struct ckpt_save *save, int status, const struct ckpt_keep *ke
 /* Bytes of memory that saving takes on a rank, beside its lists of slices and hashes. */
 int64_t ckpt_save_bytes(int ranks);
 
-/* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line
- * each; may be NULL). STATUS_BAD_DATA if there is none. */
-int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over);
+/* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line each, by rank 0; may
+ * be NULL). The ranks of `group` share the work, and all get the same path; NULL: alone. STATUS_BAD_DATA if there is none. */
+int ckpt_latest(const char *dir, const struct ckpt_group *group, char *path, int64_t size, FILE *passed_over);
 
 /* Checks every file of the checkpoint folder `path` against its manifest: presence, size, hash. */
 int ckpt_verify(const char *path);

@@ -1,5 +1,6 @@
-/* Reading checkpoints: which one, whether it is whole, and its arrays, however they were cut. */
+/* Reading checkpoints: their arrays, however they were cut. */
 #include <inttypes.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,6 @@
 #include "ckpt/array.h"
 #include "ckpt/blocks.h"
 #include "ckpt/files.h"
-#include "ckpt/folder.h"
 #include "ckpt/manifest.h"
 
 int ckpt_read_meta(const char *path, struct ckpt_meta *meta) {
@@ -20,61 +20,7 @@ int ckpt_read_meta(const char *path, struct ckpt_meta *meta) {
     return 0;
 }
 
-int ckpt_verify(const char *path) {
-    struct manifest manifest;
-    TRY(manifest_read(path, &manifest));
-    int status = manifest_check_sizes(path, &manifest); /* the quick check of all first */
-    for (int i = 0; i < manifest.files && !status; i++) status = blocks_check(path, &manifest, i);
-    manifest_free(&manifest);
-    return status;
-}
-
-/* The newest whole one among the entries; its number, or -1. */
-static int find_latest(const char *dir, const struct folder_entry *entries, int count, char path[PATH_SIZE],
-                       FILE *passed_over, int *found) {
-    for (*found = 0; *found < count; ++*found) {
-        TRY(path_join(path, dir, entries[*found].name));
-        if (ckpt_verify(path) == 0) return 0;
-        if (passed_over) fprintf(passed_over, "passed over %s: %s\n", entries[*found].name, fail_message());
-    }
-    *found = -1;
-    if (count == 0) return fail(STATUS_BAD_DATA, "%s: there is no checkpoint in this folder", dir);
-    return fail(STATUS_BAD_DATA,
-                "%s: none of the %d checkpoints in this folder is whole (`lockstep ckpt ls %s` lists them)", dir, count,
-                dir);
-}
-
-int ckpt_latest(const char *dir, char *path, int64_t size, FILE *passed_over) {
-    struct folder_entry *entries;
-    char found[PATH_SIZE];
-    int count, number;
-    TRY(folder_list(dir, &entries, &count));
-    int status = find_latest(dir, entries, count, found, passed_over, &number);
-    free(entries);
-    TRY(status);
-    if (snprintf(path, (size_t)size, "%s", found) < size) return 0;
-    return fail(STATUS_FAILED, "%s: this path is too long", found);
-}
-
-int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FILE *told) {
-    struct folder_entry *entries;
-    char path[PATH_SIZE];
-    int count, number;
-    TRY(folder_list(dir, &entries, &count));
-    int status = find_latest(dir, entries, count, path, NULL, &number);
-    int64_t step = status ? -1 : entries[number].step;
-    int old = !status && entries[number].old;
-    free(entries);
-    TRY(status);
-    if (old)
-        return fail(STATUS_BAD_DATA,
-                    "%s: the newest whole checkpoint is the one before a broken one of the same step; resume the run, "
-                    "which makes it "
-                    "new, before anything is deleted",
-                    path);
-    if (!only_tell) ckpt_sweep(dir);
-    return folder_retain(dir, keep, step, only_tell, told);
-}
+enum { PIECE = 4 << 20 }; /* elements at most, so that threads have about the same to do */
 
 /* One read: elements [begin, end) of an asked array, from one shard. */
 struct piece {
@@ -131,10 +77,12 @@ static int locate(const char *path, const struct ckpt_array *ask, const struct m
     int64_t reached = ask->begin;
     for (int i = find_cut(held, reached); i < held->cuts && reached < ask->end; i++) {
         const struct cut *cut = &held->cut[i];
-        struct piece piece = {ask, held, cut, reached, cut->end < ask->end ? cut->end : ask->end};
-        if (cut->begin > reached) break;
-        TRY(add_piece(pieces, &piece));
-        reached = piece.end;
+        int64_t end = cut->end < ask->end ? cut->end : ask->end;
+        while (cut->begin <= reached && reached < end) {
+            struct piece piece = {ask, held, cut, reached, end - reached < PIECE ? end : reached + PIECE};
+            TRY(add_piece(pieces, &piece));
+            reached = piece.end;
+        }
     }
     if (reached < ask->end)
         return fail(STATUS_BAD_DATA, "%s: elements [%" PRId64 ", %" PRId64 ") of array '%s' are in no shard", path,
@@ -155,16 +103,42 @@ static int read_piece(struct blocks *shard, const struct piece *piece) {
                        (char *)piece->ask->data + (piece->begin - piece->ask->begin) * size);
 }
 
-/* Reads pieces that lie in the same shard, and moves *next behind them. */
-static int read_shard(const char *path, const struct manifest *manifest, const struct pieces *pieces, size_t *next) {
-    int number = pieces->piece[*next].cut->shard;
+/* Reads pieces that lie in the same shard, from `next` on, and moves it behind them. */
+static int read_shard(const char *path, const struct manifest *manifest, const struct piece *piece, size_t count,
+                      size_t *next) {
+    int number = piece[*next].cut->shard;
     struct blocks shard;
     int status = 0;
     TRY(blocks_open(&shard, path, manifest, number));
-    for (; *next < pieces->count && pieces->piece[*next].cut->shard == number && !status; ++*next)
-        status = read_piece(&shard, &pieces->piece[*next]);
+    for (; *next < count && piece[*next].cut->shard == number && !status; ++*next)
+        status = read_piece(&shard, &piece[*next]);
     blocks_close(&shard);
     return status;
+}
+
+/* The first piece that begins behind this share of all bytes. */
+static size_t piece_at(const struct pieces *pieces, double share) {
+    double all = 0, before = 0;
+    size_t i = 0;
+    for (size_t k = 0; k < pieces->count; k++) all += (double)(pieces->piece[k].end - pieces->piece[k].begin);
+    for (; i < pieces->count && before < share * all; i++)
+        before += (double)(pieces->piece[i].end - pieces->piece[i].begin);
+    return i;
+}
+
+/* In as many threads as there are, each a row of pieces that follow each other, so that few blocks are read twice. */
+static int read_pieces(const char *path, const struct manifest *manifest, const struct pieces *pieces) {
+    struct failure failure = {0};
+#pragma omp parallel
+    {
+        double threads = omp_get_num_threads(), mine = omp_get_thread_num();
+        size_t next = piece_at(pieces, mine / threads), end = piece_at(pieces, (mine + 1) / threads);
+        int status = 0;
+        if (mine + 1 == threads) end = pieces->count;
+        while (next < end && !status) status = read_shard(path, manifest, pieces->piece, end, &next);
+        failure_keep(&failure, status);
+    }
+    return failure_raise(&failure);
 }
 
 static int load(const char *path, const struct manifest *manifest, const struct ckpt_array *arrays, int count,
@@ -180,8 +154,7 @@ static int load(const char *path, const struct manifest *manifest, const struct 
     TRY(status);
     if (pieces->count == 0) return 0;
     qsort(pieces->piece, pieces->count, sizeof(*pieces->piece), by_shard);
-    for (size_t next = 0; next < pieces->count;) TRY(read_shard(path, manifest, pieces, &next));
-    return 0;
+    return read_pieces(path, manifest, pieces);
 }
 
 int ckpt_load(const char *path, const struct ckpt_array *arrays, int count) {

@@ -189,17 +189,22 @@ static int exists(const char *folder, const char *name) {
     return !stat(path, &info);
 }
 
-int run_find_checkpoint(const char *name, char *path, int64_t size) {
-    char folder[1024];
+int run_find_checkpoints(const char *name, char *path, int64_t size, int *among) {
     if (!exists(name, "."))
         return fail(STATUS_BAD_DATA,
                     "%s: no such folder; name a checkpoint (runs/NAME/ckpt/step-…) or a run (runs/NAME)", name);
-    if (exists(name, "manifest.json")) {
-        snprintf(path, (size_t)size, "%s", name);
-        return 0;
-    }
-    snprintf(folder, sizeof folder, exists(name, "ckpt") ? "%s/ckpt" : "%s", name);
-    return ckpt_latest(folder, path, size, stderr);
+    *among = !exists(name, "manifest.json");
+    if (snprintf(path, (size_t)size, *among && exists(name, "ckpt") ? "%s/ckpt" : "%s", name) < size) return 0;
+    return fail(STATUS_BAD_DATA, "%s: this path is too long", name);
+}
+
+int run_find_checkpoint(const char *name, char *path, int64_t size) {
+    char folder[1024];
+    int among = 0;
+    TRY(run_find_checkpoints(name, folder, sizeof folder, &among));
+    if (among) return ckpt_latest(folder, NULL, path, size, stderr);
+    if (snprintf(path, (size_t)size, "%s", folder) < size) return 0;
+    return fail(STATUS_BAD_DATA, "%s: this path is too long", folder);
 }
 
 enum documents run_documents(const struct config *config) {

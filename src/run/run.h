@@ -51,8 +51,10 @@ int run_shard(struct run *run, const struct ckpt_array **arrays, int *count);
 /* The config that a checkpoint was made with. */
 int run_config(const char *path, struct config *config);
 
-/* Resolves what a user names: a checkpoint folder, or a run folder whose newest whole checkpoint is meant. */
+/* Resolves what a user names: a checkpoint's folder, or a run's, whose newest whole checkpoint is meant. find_checkpoints looks no further
+ * than where that one is to be found: *among says whether `path` is a folder of checkpoints. */
 int run_find_checkpoint(const char *name, char *path, int64_t size);
+int run_find_checkpoints(const char *name, char *path, int64_t size, int *among);
 
 /* Copies the step block, or `rows` tokens of a batch with what else the plan reads of it, to the device. */
 int run_write_block(struct run *run);

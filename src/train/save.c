@@ -14,6 +14,11 @@ static int gather(void *context, const void *mine, void *all, int64_t bytes) {
     return comm_gather_equal(context, mine, all, bytes);
 }
 
+struct ckpt_group trainer_group(struct trainer *t) {
+    return (struct ckpt_group){t->comm->rank,    t->comm->size,          t->comm, agree, gather,
+                               &t->comm->broken, !t->config->ckpt.direct};
+}
+
 void trainer_file_phase(struct trainer *t, const char *doing) {
     t->comm->phase.doing = doing;
     t->comm->phase.timeout_s = t->config->ckpt.timeout_s;
@@ -99,8 +104,7 @@ static int begin(struct trainer *t, int beside) {
         arrays = s->arrays;
     }
     TRY(comm_agree(t->comm, status));
-    s->group = (struct ckpt_group){t->comm->rank,    t->comm->size,          t->comm, agree, gather,
-                                   &t->comm->broken, !t->config->ckpt.direct};
+    s->group = trainer_group(t);
     s->step = t->step;
     snprintf(s->folder, sizeof s->folder, "%s/ckpt", t->folder);
     return ckpt_save_begin(s->folder, &meta, arrays, count, t->tokenizer_json, &s->group, &s->save);

@@ -9,11 +9,20 @@
 #include "base/log.h"
 #include "train/trainer.h"
 
-/* Every rank must start from the same checkpoint of `name`, a run or a checkpoint: rank 0 chooses. */
+/* Every rank must start from the same checkpoint of `name`, a run or a checkpoint: rank 0 chooses where, and all verify together. */
 static int choose(struct trainer *t, const char *name, char *path, int64_t size) {
-    int status = t->comm->rank ? 0 : run_find_checkpoint(name, path, size);
+    const struct ckpt_group group = trainer_group(t);
+    int among = 0, status = t->comm->rank ? 0 : run_find_checkpoints(name, path, size, &among);
     TRY(comm_agree(t->comm, status));
-    return comm_broadcast(t->comm, path, size);
+    TRY(comm_largest(t->comm, &among));
+    TRY(comm_broadcast(t->comm, path, size));
+    if (!among) return 0;
+    char *folder = strdup(path);
+    status = folder ? 0 : fail(STATUS_FAILED, "out of memory");
+    status = comm_agree(t->comm, status);
+    if (!status) status = comm_agree(t->comm, ckpt_latest(folder, &group, path, size, stderr));
+    free(folder);
+    return status;
 }
 
 void trainer_tokenizer_hash(const struct trainer *t, char digits[2 * TOKENIZER_HASH + 1]) {

@@ -124,6 +124,7 @@ int trainer_same_data(struct trainer *trainer);
  * the state at hand; `beside`: a thread may write it while training goes on. saving_finish: waits for that, and makes it count;
  * saving_finish_after: the same after a failure that all ranks know, whose status and message stay. All but open, is_under_way and close are collective. */
 void trainer_file_phase(struct trainer *trainer, const char *doing);
+struct ckpt_group trainer_group(struct trainer *trainer); /* all ranks, for ckpt/ckpt.h */
 int trainer_save(struct trainer *trainer, int beside);
 int saving_open(struct trainer *trainer);
 int saving_is_under_way(const struct trainer *trainer); /* on this rank */
