@@ -141,7 +141,7 @@ static inline int shared_gather(void *context, const void *mine, void *all, int6
 struct job {
     const char *dir;
     int64_t step;
-    int salt, with_big, shift, beside, buffered, keep, keep_every, keep_best, n_losses;
+    int salt, with_big, shift, beside, buffered, later, keep, keep_every, keep_best, n_losses;
     const struct ckpt_loss *losses;
     const char *tokenizer;                                        /* may be NULL */
     void (*change)(struct state *state, int rank);                /* may be NULL */
@@ -176,6 +176,7 @@ static inline int save_rank(const struct job *job, struct ckpt_group *group) {
     state_make(&state, job->step, job->salt, job->with_big, group->rank, group->size, job->shift);
     if (job->change) job->change(&state, group->rank);
     struct ckpt_keep keep = {.newest = job->keep, .every = job->keep_every, .best = job->keep_best};
+    keep.later = job->later;
     keep.losses = job->losses;
     keep.count = job->n_losses;
     int status = job->beside ? save_beside(job, &state, group, &keep)

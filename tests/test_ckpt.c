@@ -229,6 +229,30 @@ static void test_retention(void **unused) {
     assert_string_equal(listing(), "mine step-00000006.tmp step-00000007");
 }
 
+/* What goes counts no more at once; its files go with the next save, or a sweep. */
+static void test_deleted_later(void **unused) {
+    (void)unused;
+    char path[256];
+    struct job job = {.dir = dir, .keep = 1, .later = 1};
+    for (job.step = 1; job.step <= 3; job.step++) {
+        job.salt = (int)job.step;
+        assert_int_equal(save_together(2, &job), 0);
+    }
+    assert_string_equal(listing(), "step-00000002.tmp step-00000003");
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), 0);
+    assert_non_null(strstr(path, "step-00000003"));
+    job.step = job.salt = 2; /* back to the step whose folder is going */
+    job.keep = 2;
+    assert_int_equal(save_together(2, &job), 0);
+    assert_string_equal(listing(), "step-00000002 step-00000003");
+    assert_int_equal(load_and_compare(at("step-00000002"), 2, 0, 0, 1, 0), 0);
+    job.step = job.salt = 4;
+    job.keep = 1;
+    assert_int_equal(save_together(2, &job), 0);
+    ckpt_sweep(dir);
+    assert_string_equal(listing(), "step-00000004");
+}
+
 /* Beside the newest: those of steps that a number divides, and those with the lowest losses that are whole. */
 static void test_retention_beside(void **unused) {
     (void)unused;
@@ -414,6 +438,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_hash_sees_every_part, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_latest, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_show, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_deleted_later, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_retention_beside, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_retention, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_same_step_again, new_folder, old_folder),

@@ -66,6 +66,7 @@ struct ckpt_keep {
     int best;                       /* and so many with the lowest */
     const struct ckpt_loss *losses; /* of these [count], in any order; of a step that is there twice the last counts */
     int count;
+    int later; /* those that go are only renamed: the next save deletes them, or ckpt_sweep() */
 };
 
 /* Collective. Writes DIR/step-N, then deletes what `keep` does not keep (NULL, or 0 as `newest`: keeps all), never the one

@@ -60,11 +60,11 @@ int commit(const char *dir, const char *temporary, const char *final, const stru
     TRY(write_manifest(temporary, manifest));
     if (path_exists(final)) {
         if (says_the_same(final, temporary, manifest)) return folder_remove(temporary);
-        TRY(folder_remove_checkpoint(aside));
+        TRY(folder_remove_checkpoint(aside, 0));
         TRY(move(final, aside));
         TRY(folder_sync(dir));
     }
     TRY(move(temporary, final));
     TRY(folder_sync(dir));
-    return folder_remove_checkpoint(aside);
+    return folder_remove_checkpoint(aside, 0);
 }

@@ -82,7 +82,7 @@ int folder_list(const char *dir, struct folder_entry **entries, int *count) {
     return 0;
 }
 
-int folder_remove_checkpoint(const char *path) {
+int folder_remove_checkpoint(const char *path, int later) {
     char manifest[PATH_SIZE], parent[PATH_SIZE], dying[PATH_SIZE];
     if (!path_exists(path)) return 0;
     TRY(path_parent(parent, path));
@@ -91,6 +91,7 @@ int folder_remove_checkpoint(const char *path) {
      * name the deletion is as good: the manifest goes first. */
     if (length > 0 && (size_t)length < sizeof dying && rename(path, dying) == 0) path = dying;
     TRY(folder_sync(parent));
+    if (later && path == dying) return 0;
     TRY(path_join(manifest, path, MANIFEST_NAME));
     if (unlink(manifest) && errno != ENOENT)
         return fail(STATUS_FAILED, "%s: cannot delete: %s", manifest, strerror(errno));
@@ -98,17 +99,19 @@ int folder_remove_checkpoint(const char *path) {
     return folder_remove(path);
 }
 
-void ckpt_sweep(const char *dir) {
+void folder_sweep(const char *dir, const char *except) {
     DIR *open_dir = opendir(dir);
     if (!open_dir) return;
     for (struct dirent *found; (found = readdir(open_dir));) {
         char path[PATH_SIZE];
         if (strncmp(found->d_name, "step-", 5) || !ends_in(found->d_name, ".tmp")) continue;
         /* What cannot be deleted only takes space, and the next sweep tries again. */
-        if (!path_join(path, dir, found->d_name)) folder_remove(path);
+        if (!path_join(path, dir, found->d_name) && (!except || strcmp(path, except))) folder_remove(path);
     }
     closedir(open_dir);
 }
+
+void ckpt_sweep(const char *dir) { folder_sweep(dir, NULL); }
 
 static int is_whole(const char *path) {
     struct manifest manifest;
@@ -187,7 +190,7 @@ static int retain(const char *dir, const struct folder_entry *entries, int count
         char path[PATH_SIZE];
         TRY(path_join(path, dir, entries[i].name));
         if (!goes(path, &entries[i], keep, marked[i], step, &walk)) continue;
-        if (!only_tell) TRY(folder_remove_checkpoint(path));
+        if (!only_tell) TRY(folder_remove_checkpoint(path, keep->later));
         if (told) fprintf(told, "%s\n", entries[i].name);
     }
     return 0;

@@ -27,8 +27,11 @@ void folder_name(char name[FOLDER_NAME], int64_t step);
 int folder_list(const char *dir, struct folder_entry **entries, int *count);
 
 /* Deletes a checkpoint, if it is there: renames it to .tmp, then deletes the manifest, then the rest, so that what a
- * kill leaves of it does not count. */
-int folder_remove_checkpoint(const char *path);
+ * kill leaves of it does not count. `later`: only renames it, where that is possible. */
+int folder_remove_checkpoint(const char *path, int later);
+
+/* ckpt_sweep(), except for one folder; `path` may be NULL. */
+void folder_sweep(const char *dir, const char *path);
 
 /* Deletes all that `keep` does not keep, never that of `step`. Those that are kept are whole, as manifest and file sizes tell. A broken
  * one that is newer than the oldest of the newest stays for a look, and goes when its turn comes. The names of those that go are written

@@ -227,13 +227,16 @@ static int prepare(struct ckpt_save *save) {
     TRY(folders_make(save->dir));
     if (path_exists(save->final) && !path_is_folder(save->final))
         return fail(STATUS_FAILED, "%s: this is in the way of the checkpoint, and no folder", save->final);
-    ckpt_sweep(save->dir);
+    folder_remove(save->temporary); /* of an earlier try; should it stay, the new one cannot be made */
     int64_t need = 0;
     for (int rank = 0; rank < save->group->size; rank++)
         if (__builtin_add_overflow(need, save->greetings[rank].bytes, &need) ||
             __builtin_add_overflow(need, SHARD_EXTRA, &need))
             need = INT64_MAX;
-    TRY(space_check(save->dir, need));
+    if (space_check(save->dir, need)) {
+        ckpt_sweep(save->dir);
+        TRY(space_check(save->dir, need));
+    }
     if (mkdir(save->temporary, 0777))
         return fail(STATUS_FAILED, "%s: cannot make this folder: %s", save->temporary, strerror(errno));
     return folder_sync(save->dir);
@@ -246,6 +249,7 @@ static int write_shard(struct ckpt_save *save) {
                     "%s: rank %d does not see the folder that rank 0 made: the folder of checkpoints must be on a file "
                     "system that all ranks share",
                     save->temporary, save->group->rank);
+    if (save->group->rank == 0) folder_sweep(save->dir, save->temporary);
     int64_t need;
     if (__builtin_add_overflow(save->greeting.bytes, SHARD_EXTRA, &need)) need = INT64_MAX;
     TRY(space_check(save->temporary, need));

@@ -110,12 +110,12 @@ static int begin(struct trainer *t, int beside) {
     return ckpt_save_begin(s->folder, &meta, arrays, count, t->tokenizer_json, &s->group, &s->save);
 }
 
-/* `status` is that of the writing. Collective. */
-static int end(struct trainer *t, int status) {
+/* `status` is that of the writing. Beside training nothing is deleted that a thread can delete later. Collective. */
+static int end(struct trainer *t, int status, int beside) {
     const struct config *c = t->config;
     struct saving *s = &t->saving;
-    struct ckpt_keep keep = {(int)c->ckpt.keep, c->ckpt.keep_every, (int)c->ckpt.keep_best, t->losses.list,
-                             t->losses.count};
+    struct ckpt_keep keep = {(int)c->ckpt.keep, c->ckpt.keep_every, (int)c->ckpt.keep_best,
+                             t->losses.list,    t->losses.count,    beside};
     status = ckpt_save_end(s->save, status, &keep);
     s->save = NULL;
     if (!status) t->saved_step = s->step;
@@ -125,7 +125,7 @@ static int end(struct trainer *t, int status) {
 static int finish(struct trainer *t) {
     if (!t->saving.save) return 0;
     if (t->saving.threaded) pthread_join(t->saving.thread, NULL);
-    return end(t, failure_raise(&t->saving.failure));
+    return end(t, failure_raise(&t->saving.failure), 1);
 }
 
 /* Before files: all ranks have come, within dist.timeout_s, and hold what they should. */
@@ -142,7 +142,7 @@ static int save_now(struct trainer *t, int beside) {
     TRY(finish(t));
     if (t->saved_step == t->step) return 0;
     TRY(begin(t, beside));
-    if (!beside) return end(t, ckpt_save_write(s->save));
+    if (!beside) return end(t, ckpt_save_write(s->save), 0);
     start_writing(s);
     return 0;
 }
@@ -191,6 +191,7 @@ int saving_finish_after(struct trainer *t, int status) {
 }
 
 void saving_close(struct trainer *t) {
+    if (t->saving.folder[0] && !t->saving.save && !t->comm->rank) ckpt_sweep(t->saving.folder);
     free(t->saving.copy);
     free(t->saving.arrays);
     free(t->saving.yaml);
