@@ -2,12 +2,13 @@
  * of what they hold, and a disk that does something else is found out. */
 #include "ckpt_fixture.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <sys/syscall.h>
 
 #include "ckpt/blocks_write.h"
 
-enum { NOTHING, CORRUPT, SHORT, ODD, INTERRUPTED, FULL, NO_DIRECT, NO_DIRECT_READ, LOST, READ_ERROR };
+enum { NOTHING, CORRUPT, SHORT, ODD, INTERRUPTED, FULL, NO_DIRECT, NO_DIRECT_READ, NO_THREAD, LOST, READ_ERROR };
 
 static int trouble, met;     /* what goes wrong; how often it did */
 static int64_t trouble_from; /* with calls that touch a byte from here on */
@@ -46,6 +47,12 @@ ssize_t pread(int fd, void *data, size_t size, off_t offset) {
     if (trouble == READ_ERROR && offset + (off_t)size > trouble_from) return fail_with(EIO);
     if (trouble == NO_DIRECT_READ && is_direct(fd)) return fail_with(EINVAL);
     return syscall(SYS_pread64, fd, data, size, offset);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
+    typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    if (trouble == NO_THREAD && ++met) return EAGAIN;
+    return ((create *)dlsym(RTLD_NEXT, "pthread_create"))(thread, attributes, start, argument);
 }
 
 static unsigned char byte_at(int64_t at) { return (unsigned char)(((uint64_t)at * 2654435761u) >> 11); }
@@ -110,7 +117,7 @@ static void test_sizes(void **unused) {
 /* What a system may do, and still keep its word. */
 static void test_odd_systems(void **unused) {
     (void)unused;
-    static const int odd[] = {SHORT, ODD, INTERRUPTED, NO_DIRECT, NO_DIRECT_READ};
+    static const int odd[] = {SHORT, ODD, INTERRUPTED, NO_DIRECT, NO_DIRECT_READ, NO_THREAD};
     int probe = open(".", O_RDONLY | O_TMPFILE | O_RDWR | O_DIRECT, 0600), met_direct = 0;
     if (probe >= 0) close(probe);
     for (size_t k = 0; k < sizeof odd / sizeof *odd; k++)

@@ -9,6 +9,7 @@
  *                torn   half of what the call was to write is written, then the process is gone; other calls as with kill
  *                enospc, eio   the call does nothing and fails so; a call that cannot fail for want of space does its work
  *                short  half of what the call was to write is written, and the call says so
+ *   CRASH_NO_THREADS  the program's own threads cannot be made
  *   CRASH_PIDS   with kill and torn: a folder in which each rank leaves its process id; all of them are killed, not one alone
  *
  * Calls of ranks count under OMPI_COMM_WORLD_RANK. Writes of stdio are calls inside of libc, which are not seen: of such files the
@@ -325,6 +326,17 @@ static int sync_with(long call, int fd) {
 
 int fsync(int fd) { return sync_with(SYS_fsync, fd); }
 int fdatasync(int fd) { return sync_with(SYS_fdatasync, fd); }
+
+/* ---- threads ---- */
+
+/* Those of libraries can be made: their functions lie elsewhere than in the program. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
+    typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    Dl_info where;
+    if (getenv("CRASH_NO_THREADS") && dladdr((void *)(uintptr_t)start, &where) && strstr(where.dli_fname, "lockstep"))
+        return EAGAIN;
+    return ((create *)dlsym(RTLD_NEXT, "pthread_create"))(thread, attributes, start, argument);
+}
 
 /* ---- names ---- */
 
