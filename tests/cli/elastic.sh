@@ -54,4 +54,18 @@ for saved in runs/*-*; do
         ((++loads))
     done
 done
+say "the weights alone: an evaluation, and stage 2 on other ranks"
+for saved in 1-0 3-2 8-1; do
+    expect 0 "$LOCKSTEP" eval "runs/$saved"
+    loss=$(grep "^loss " "$OUT")
+    same "the losses of whole weights and of $saved" "${first_loss:=$loss}" "$loss"
+done
+expect 0 "$LOCKSTEP" train run.yaml --run second --set train.stage=2 --set train.init_from=runs/1-0
+for saved in 3-2 8-1; do
+    for count in 2 3; do
+        rm -rf runs/other
+        expect 0 on "$count" "$LOCKSTEP" train run.yaml --run other --set train.stage=2 --set "train.init_from=runs/$saved" --set dist.zero=2
+        same_run runs/second runs/other without_ranks
+    done
+done
 echo "elastic: all checks hold"
