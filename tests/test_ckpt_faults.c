@@ -342,6 +342,71 @@ static void test_interrupted(void **unused) {
     assert_string_equal(listing(), "step-00000007 step-00000008");
 }
 
+static ino_t inode_of(const char *path) {
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    return info.st_ino;
+}
+
+/* Of a step that was being replaced, the one that is whole is the one that stays, under the step's name. */
+static void test_settled(void **unused) {
+    (void)unused;
+    for (int broken = 0; broken < 2; broken++)
+        for (int by_prune = 0; by_prune < 2; by_prune++) {
+            assert_int_equal(save_alone(dir, 7, 7, 0), 0);
+            ino_t old = inode_of(at("step-00000007/manifest.json"));
+            assert_int_equal(rename(at("step-00000007"), at("step-00000007.old")), 0);
+            assert_int_equal(save_alone(at("../other"), 7, 7, 0), 0);
+            assert_int_equal(rename(at("../other/step-00000007"), at("step-00000007")), 0);
+            ino_t new = inode_of(at("step-00000007/manifest.json"));
+            if (broken) flip(at("step-00000007/view.h5"), 1000); /* its sizes are right */
+            struct ckpt_keep keep = {.newest = 3};
+            if (by_prune)
+                assert_int_equal(ckpt_prune(dir, &keep, 0, NULL), 0);
+            else
+                assert_int_equal(save_alone(dir, 8, 8, 3), 0);
+            assert_string_equal(listing(), by_prune ? "step-00000007" : "step-00000007 step-00000008");
+            assert_int_equal(ckpt_verify(at("step-00000007")), 0);
+            assert_int_equal(inode_of(at("step-00000007/manifest.json")), broken ? old : new);
+            assert_int_equal(nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+        }
+}
+
+/* Something that cannot be deleted, where the next folder is to be. */
+static void test_in_the_way(void **unused) {
+    (void)unused;
+    assert_int_equal(save_alone(dir, 6, 6, 0), 0);
+    mkdir(at("step-00000007.tmp"), 0777);
+    mkdir(at("step-00000007.tmp/not-ours"), 0777);
+    assert_int_equal(save_alone(dir, 7, 7, 0), 0);
+    assert_int_equal(load_and_compare(at("step-00000007"), 7, 0, 0, 1, 0), 0);
+}
+
+/* In place of the system's own: a machine that is short of something, or a disk that is broken. */
+static int read_error;
+ssize_t pread(int fd, void *data, size_t size, off_t offset) {
+    if (!read_error) return syscall(SYS_pread64, fd, data, size, offset);
+    errno = read_error;
+    return -1;
+}
+
+/* An earlier checkpoint is taken where the newest is bad, not where this machine is. */
+static void test_passing_trouble(void **unused) {
+    (void)unused;
+    char path[256];
+    assert_int_equal(save_alone(dir, 7, 7, 0), 0);
+    read_error = ENOMEM;
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), STATUS_FAILED);
+    says("step-00000007/shard-00000-of-00001.h5: cannot read", strerror(ENOMEM));
+    assert_int_equal(ckpt_verify(at("step-00000007")), STATUS_FAILED);
+    read_error = EIO;
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), STATUS_BAD_DATA);
+    assert_int_equal(ckpt_verify(at("step-00000007")), STATUS_BAD_DATA);
+    says("step-00000007/shard-00000-of-00001.h5: cannot read", "ckpt ls");
+    read_error = 0;
+    assert_int_equal(ckpt_latest(dir, NULL, path, sizeof path, NULL), 0);
+}
+
 /* ---- disks that are full ---- */
 
 static int limited_rank;
@@ -575,6 +640,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_parts, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_found_together, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_interrupted, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_settled, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_in_the_way, new_folder, old_folder),
+        cmocka_unit_test_setup_teardown(test_passing_trouble, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_failed_write, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_corrupting_disk, new_folder, old_folder),
         cmocka_unit_test_setup_teardown(test_full_disk, new_folder, old_folder),

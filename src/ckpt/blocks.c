@@ -40,8 +40,9 @@ int blocks_open(struct blocks *blocks, const char *folder, const struct manifest
     if (!blocks->block) return fail(STATUS_FAILED, "%s: out of memory", blocks->path);
     blocks->fd = open(blocks->path, O_RDONLY | O_CLOEXEC);
     if (blocks->fd >= 0) return 0;
+    int error = errno;
     free(blocks->block);
-    return manifest_bad_file(folder, blocks->name, "cannot open: %s", strerror(errno));
+    return manifest_no_file(folder, blocks->name, error);
 }
 
 void blocks_close(struct blocks *blocks) {
@@ -53,7 +54,7 @@ void blocks_close(struct blocks *blocks) {
 static int fetch(struct blocks *b, int64_t i, char *to) {
     int64_t length = block_length(b->file->bytes, i), at = i * BLOCK_BYTES;
     int error = read_fully(b->fd, at, length, to);
-    if (error > 0) return manifest_bad_file(b->folder, b->name, "cannot read: %s", strerror(error));
+    if (error > 0) return manifest_no_file(b->folder, b->name, error);
     if (error || XXH3_64bits(to, (size_t)length) != b->file->block[i])
         return manifest_bad_file(b->folder, b->name,
                                  "the content of bytes [%" PRId64 ", %" PRId64 ") is not what was saved", at,

@@ -26,32 +26,48 @@ struct writing {
     char *block, *again; /* one that is written, one that is read back */
     pthread_mutex_t lock;
     pthread_cond_t news;
-    int64_t written;        /* blocks that can be read back; this and the next two under the lock */
+    int64_t written;        /* blocks that can be read back; this and the next three under the lock */
     int ended;              /* no more will come */
     int differs;            /* the reader has met an error */
+    int cached;             /* the way past the page cache is none: what was read back proves nothing */
     struct failure failure; /* the reader's */
 };
 
 /* ---- reading back ---- */
 
-/* Fills w->again with bytes [at, at + length). */
-static int read_block(const struct writing *w, int64_t at, int64_t length) {
-    int fd = w->direct >= 0 ? w->direct : w->fd;
+static void set(struct writing *w, int *flag) {
+    pthread_mutex_lock(&w->lock);
+    *flag = 1;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static int is_set(struct writing *w, const int *flag) {
+    pthread_mutex_lock(&w->lock);
+    int value = *flag;
+    pthread_mutex_unlock(&w->lock);
+    return value;
+}
+
+/* Fills w->again with bytes [at, at + length). Past the page cache all is in multiples, of which a file's end may be a part. */
+static int read_block(struct writing *w, int64_t at, int64_t length) {
+    int direct = w->direct >= 0 && !is_set(w, &w->cached);
     for (int64_t have = 0; have < length;) {
-        int64_t ask = (length - have + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        ssize_t n = pread(fd, w->again + have, (size_t)ask, (off_t)(at + have));
-        int again = n < 0 && (errno == EINTR || (errno == EINVAL && fd == w->direct));
-        if (n < 0 && errno == EINVAL) fd = w->fd;
-        if (again) continue;
+        int64_t left = length - have, ask = direct ? (left + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : left;
+        ssize_t n = pread(direct ? w->direct : w->fd, w->again + have, (size_t)ask, (off_t)(at + have));
+        if (n < 0 && errno == EINTR) continue;
+        if (direct && ((n < 0 && errno == EINVAL) || (n > 0 && n < left && n % ALIGNMENT))) {
+            set(w, &w->cached);
+            direct = 0;
+            continue;
+        }
         if (n <= 0)
             return fail(STATUS_FAILED, "%s: cannot read back: %s", w->path, n < 0 ? strerror(errno) : "it ends early");
         have += n;
-        if (n % ALIGNMENT) fd = w->fd; /* the next could not be asked for otherwise */
     }
     return 0;
 }
 
-static int check_block(const struct writing *w, int64_t i) {
+static int check_block(struct writing *w, int64_t i) {
     int64_t at = i * BLOCK_BYTES, length = block_length(w->bytes, i);
     TRY(read_block(w, at, length));
     if (XXH3_64bits(w->again, (size_t)length) == w->hash[i]) return 0;
@@ -118,6 +134,7 @@ static int write_block(struct writing *w, int64_t at, int64_t length) {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EINVAL && fd == w->direct) { /* opened so, but not to be written so */
             fd = w->out = w->fd;
+            set(w, &w->cached);
             continue;
         }
         if (n <= 0) return fail(STATUS_FAILED, "%s: cannot write: %s", w->path, strerror(n < 0 ? errno : EIO));
@@ -171,7 +188,8 @@ static int write_and_check(struct writing *w, int (*fill)(void *context, int64_t
     tell(w, status ? 0 : blocks_in(w->bytes), 1);
     if (following) {
         pthread_join(reader, NULL);
-        return status ? status : failure_raise(&w->failure);
+        if (!status) status = failure_raise(&w->failure);
+        if (status || !w->cached) return status;
     }
 #ifdef POSIX_FADV_DONTNEED
     posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED); /* what memory holds of it proves nothing */
@@ -191,6 +209,15 @@ static int open_file(struct writing *w, int buffered) {
 #endif
     w->out = w->direct >= 0 ? w->direct : w->fd;
     return 0;
+}
+
+static int fill_text(void *context, int64_t at, char *block, int64_t length) {
+    memcpy(block, (const char *)context + at, (size_t)length);
+    return 0;
+}
+
+int blocks_write_text(const char *path, const char *text, int64_t length, struct manifest_file *file) {
+    return blocks_write(path, length, 1, fill_text, (void *)(uintptr_t)text, file);
 }
 
 int blocks_write(const char *path, int64_t bytes, int buffered,

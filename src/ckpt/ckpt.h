@@ -66,7 +66,7 @@ struct ckpt_keep {
     int best;                       /* and so many with the lowest */
     const struct ckpt_loss *losses; /* of these [count], in any order; of a step that is there twice the last counts */
     int count;
-    int later; /* those that go are only renamed: the next save deletes them, or ckpt_sweep() */
+    int later; /* those that go are only renamed: ckpt_sweep() deletes them */
 };
 
 /* Collective. Writes DIR/step-N, then deletes what `keep` does not keep (NULL, or 0 as `newest`: keeps all), never the one
@@ -90,7 +90,7 @@ int ckpt_save_begin(const char *dir, const struct ckpt_meta *meta, const struct 
 int ckpt_save_write(struct ckpt_save *save);
 int ckpt_save_end(struct ckpt_save *save, int status, const struct ckpt_keep *keep);
 
-/* Bytes of memory that saving takes on a rank, beside its lists of slices and hashes. */
+/* Bytes of memory that saving takes on a rank, beside its lists of slices and hashes, and HDF5's structures (a file's parts without elements). */
 int64_t ckpt_save_bytes(int ranks);
 
 /* Finds the newest whole checkpoint in DIR whose files verify; those passed over are named in `passed_over` (one line each, by rank 0; may
@@ -120,7 +120,8 @@ int ckpt_hash(const char *path, char hex[33]);
  * may be at work in DIR. */
 int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FILE *told);
 
-/* Deletes what interrupted saves and deletions have left in DIR; each save does so as well. Nothing else may be at work there. */
+/* Deletes what interrupted saves and deletions have left in DIR, and puts a checkpoint back that was being replaced by one that is not whole;
+ * each save does so as well. Nothing else may be at work there. */
 void ckpt_sweep(const char *dir);
 
 /* Prints the checkpoints of DIR, one line each; and one checkpoint's arrays. */

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
-#include "ckpt/blocks.h"
 #include "ckpt/files.h"
 #include "ckpt/folder.h"
 
@@ -30,24 +29,6 @@ static int write_manifest(const char *temporary, const struct manifest *manifest
     return 0;
 }
 
-static int same_file(const struct manifest_file *a, const struct manifest_file *b) {
-    return a->bytes == b->bytes && !memcmp(a->block, b->block, (size_t)blocks_in(a->bytes) * sizeof *a->block);
-}
-
-/* The checkpoint at `path` verifies and says the same as the new one. */
-static int says_the_same(const char *path, const char *temporary, const struct manifest *manifest) {
-    struct manifest old;
-    if (manifest_read(path, &old)) return 0;
-    const char *old_data = old.meta.data ? old.meta.data : "", *data = manifest->meta.data ? manifest->meta.data : "";
-    int old_tokenizer = manifest_tokenizer(&old), tokenizer = manifest_tokenizer(manifest);
-    int same = !strcmp(old.meta.config, manifest->meta.config) && !strcmp(old_data, data) &&
-               (old_tokenizer < 0) == (tokenizer < 0) &&
-               (tokenizer < 0 || same_file(&old.file[old_tokenizer], &manifest->file[tokenizer]));
-    manifest_free(&old);
-    char there[DIGEST_SIZE], here[DIGEST_SIZE];
-    return same && !ckpt_hash(path, there) && !ckpt_hash(temporary, here) && strcmp(there, here) == 0;
-}
-
 static int move(const char *from, const char *to) {
     if (rename(from, to)) return fail(STATUS_FAILED, "%s: cannot rename to %s: %s", from, to, strerror(errno));
     return 0;
@@ -59,12 +40,11 @@ int commit(const char *dir, const char *temporary, const char *final, const stru
         return fail(STATUS_FAILED, "%s: this path is too long", final);
     TRY(write_manifest(temporary, manifest));
     if (path_exists(final)) {
-        if (says_the_same(final, temporary, manifest)) return folder_remove(temporary);
-        TRY(folder_remove_checkpoint(aside, 0));
         TRY(move(final, aside));
         TRY(folder_sync(dir));
     }
     TRY(move(temporary, final));
     TRY(folder_sync(dir));
-    return folder_remove_checkpoint(aside, 0);
+    folder_remove_checkpoint(aside, 0); /* else the next sweep does */
+    return 0;
 }

@@ -68,22 +68,6 @@ int space_check(const char *folder, int64_t need) {
                 left);
 }
 
-int file_write(const char *path, const char *text, int64_t length) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0) return fail(STATUS_FAILED, "%s: cannot create: %s", path, strerror(errno));
-    int status = 0;
-    for (int64_t done = 0; done < length && !status;) {
-        ssize_t n = write(fd, text + done, (size_t)(length - done));
-        if (n >= 0)
-            done += n;
-        else if (errno != EINTR)
-            status = fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno));
-    }
-    if (!status) status = file_sync(fd, path);
-    if (close(fd) && !status) status = fail(STATUS_FAILED, "%s: cannot write: %s", path, strerror(errno));
-    return status;
-}
-
 int file_read(const char *path, char **text, int64_t *length) {
     *text = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -100,7 +84,7 @@ int file_read(const char *path, char **text, int64_t *length) {
         else if (n == 0)
             size = done; /* cut while it is read: the caller sees the shorter text */
         else if (errno != EINTR)
-            status = fail(STATUS_FAILED, "%s: cannot read: %s", path, strerror(errno));
+            status = fail(errno == EIO ? STATUS_BAD_DATA : STATUS_FAILED, "%s: cannot read: %s", path, strerror(errno));
     }
     close(fd);
     if (status) {

@@ -22,8 +22,7 @@ int folder_remove(const char *path);
 /* Fails, with what is needed and what is free, if the file system of `folder` has less than `need` bytes left. */
 int space_check(const char *folder, int64_t need);
 
-/* Writes a new file and syncs it; reads a whole file into memory of the caller's, with a zero byte after its end. */
-int file_write(const char *path, const char *text, int64_t length);
+/* Reads a whole file into memory of the caller's, with a zero byte after its end. STATUS_BAD_DATA for an error of the disk. */
 int file_read(const char *path, char **text, int64_t *length);
 
 /* "12.3 MiB" */

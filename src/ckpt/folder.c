@@ -99,19 +99,31 @@ int folder_remove_checkpoint(const char *path, int later) {
     return folder_remove(path);
 }
 
-void folder_sweep(const char *dir, const char *except) {
+/* One that was being replaced: its successor is whole, or it takes its place again. Who cannot tell leaves both. */
+static void settle(const char *dir, const char *old_name) {
+    char old[PATH_SIZE], new[PATH_SIZE];
+    if (path_join(old, dir, old_name)) return;
+    snprintf(new, sizeof new, "%.*s", (int)(strlen(old) - strlen(".old")), old);
+    int found = path_exists(new) ? ckpt_verify(new) : STATUS_BAD_DATA;
+    if (!found)
+        folder_remove_checkpoint(old, 0);
+    else if (found == STATUS_BAD_DATA && !ckpt_verify(old) && !folder_remove_checkpoint(new, 0) && !rename(old, new))
+        folder_sync(dir);
+}
+
+void ckpt_sweep(const char *dir) {
     DIR *open_dir = opendir(dir);
+    struct folder_entry entry;
     if (!open_dir) return;
     for (struct dirent *found; (found = readdir(open_dir));) {
         char path[PATH_SIZE];
+        if (parse_name(found->d_name, &entry) && entry.old) settle(dir, entry.name);
         if (strncmp(found->d_name, "step-", 5) || !ends_in(found->d_name, ".tmp")) continue;
         /* What cannot be deleted only takes space, and the next sweep tries again. */
-        if (!path_join(path, dir, found->d_name) && (!except || strcmp(path, except))) folder_remove(path);
+        if (!path_join(path, dir, found->d_name)) folder_remove(path);
     }
     closedir(open_dir);
 }
-
-void ckpt_sweep(const char *dir) { folder_sweep(dir, NULL); }
 
 static int is_whole(const char *path) {
     struct manifest manifest;
@@ -162,34 +174,24 @@ static int mark_best(const char *dir, const struct folder_entry *entries, int co
     return 0;
 }
 
-/* What the walk from the newest to the oldest knows so far. */
-struct walk {
-    int kept;
-    int64_t whole_step; /* the step of the last whole checkpoint met */
-};
-
-/* Whether it may go. */
+/* Whether it may go; *kept counts those that stay, from the newest on. What is being replaced is the sweep's business. */
 static int goes(const char *path, const struct folder_entry *entry, const struct ckpt_keep *keep, int marked,
-                int64_t step, struct walk *walk) {
-    int just_written = entry->step == step && !entry->old;
-    int replaced = entry->old && entry->step == walk->whole_step;
-    int whole = just_written || (!replaced && is_whole(path));
-    int beside = whole && !entry->old && (marked || (keep->every > 0 && entry->step % keep->every == 0));
-    if (replaced || (walk->kept >= keep->newest && !just_written && !beside)) return 1;
-    if (whole) {
-        walk->kept++;
-        walk->whole_step = entry->step;
-    }
+                int64_t step, int *kept) {
+    if (entry->old) return 0;
+    int just_written = entry->step == step, whole = just_written || is_whole(path);
+    int beside = whole && (marked || (keep->every > 0 && entry->step % keep->every == 0));
+    if (*kept >= keep->newest && !just_written && !beside) return 1;
+    *kept += whole;
     return 0;
 }
 
 static int retain(const char *dir, const struct folder_entry *entries, int count, const struct ckpt_keep *keep,
                   const unsigned char *marked, int64_t step, int only_tell, FILE *told) {
-    struct walk walk = {0, -1};
+    int kept = 0;
     for (int i = 0; i < count; i++) {
         char path[PATH_SIZE];
         TRY(path_join(path, dir, entries[i].name));
-        if (!goes(path, &entries[i], keep, marked[i], step, &walk)) continue;
+        if (!goes(path, &entries[i], keep, marked[i], step, &kept)) continue;
         if (!only_tell) TRY(folder_remove_checkpoint(path, keep->later));
         if (told) fprintf(told, "%s\n", entries[i].name);
     }

@@ -56,6 +56,11 @@ int manifest_bad_file(const char *folder, const char *file, const char *format, 
                 *file ? "/" : "", file, text, parent);
 }
 
+int manifest_no_file(const char *folder, const char *file, int error) {
+    if (error == EIO) return manifest_bad_file(folder, file, "cannot read: %s", strerror(error));
+    return fail(STATUS_FAILED, "%s/%s: cannot read: %s", folder, file, strerror(error));
+}
+
 int manifest_check_cuts(const struct manifest_array *array) {
     const char *name = array->array.name;
     int64_t reached = 0;
@@ -107,7 +112,7 @@ int manifest_check_size(const char *folder, const struct manifest *manifest, int
     TRY(path_join(path, folder, name));
     struct stat info;
     if (stat(path, &info) && errno == ENOENT) return manifest_bad_file(folder, name, "this file is missing");
-    if (stat(path, &info)) return manifest_bad_file(folder, name, "cannot open: %s", strerror(errno));
+    if (stat(path, &info)) return manifest_no_file(folder, name, errno);
     int64_t bytes = (int64_t)info.st_size, meant = manifest->file[index].bytes;
     if (bytes != meant)
         return manifest_bad_file(folder, name, "the file has %" PRId64 " bytes, %s the %" PRId64 " of the manifest",

@@ -87,6 +87,10 @@ void manifest_free(struct manifest *manifest);
 __attribute__((format(printf, 3, 4))) int manifest_bad_file(const char *folder, const char *file, const char *format,
                                                             ...);
 
+/* A file of a checkpoint cannot be read. What the disk has lost makes it a bad one, as above; whatever else, of which this process or its
+ * machine may be the reason, is STATUS_FAILED: nobody shall go on from an earlier checkpoint for it. `error` is one of errno. */
+int manifest_no_file(const char *folder, const char *file, int error);
+
 /* The arrays in byte order of their names. The caller frees the table, not the arrays. NULL: out of memory. */
 const struct manifest_array **manifest_sorted(const struct manifest *manifest);
 

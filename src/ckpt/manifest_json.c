@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "ckpt/array.h"
-#include "ckpt/blocks.h"
+#include "ckpt/blocks_write.h"
 #include "ckpt/files.h"
 #include "ckpt/manifest.h"
 
@@ -110,7 +110,9 @@ int manifest_write(const char *folder, const struct manifest *manifest) {
     int length = snprintf(text, size, "%s%032d\",%s\n", HEAD, 0, content + 1);
     digest_hex(XXH3_128bits(text + TEXT_BEGIN, (size_t)length - TEXT_BEGIN), hash);
     memcpy(text + HEAD_LENGTH, hash, DIGEST_SIZE - 1);
-    int status = file_write(path, text, length);
+    struct manifest_file file;
+    int status = blocks_write_text(path, text, length, &file);
+    free(file.block);
     free(text);
     free(content);
     return status;
@@ -277,7 +279,7 @@ int manifest_read(const char *folder, struct manifest *manifest) {
         return manifest_bad_file(folder, "",
                                  path_exists(folder) ? "this is no whole checkpoint: it has no " MANIFEST_NAME
                                                      : "there is no such folder");
-    if (file_read(path, &text, &length)) return STATUS_BAD_DATA;
+    TRY(file_read(path, &text, &length));
     cJSON *root = length ? cJSON_ParseWithLengthOpts(text, (size_t)length + 1, NULL, 1) : NULL;
     int status = check_text(folder, text, length, root);
     if (!status) {

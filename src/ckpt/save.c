@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "ckpt/array.h"
@@ -219,6 +220,15 @@ static int fill_manifest(struct ckpt_save *save) {
     return 0;
 }
 
+/* A folder that a sweep could not delete, as where a dying process holds a file in it over NFS, must not be in the way for ever. */
+static void move_away(const char *temporary) {
+    char other[PATH_SIZE];
+    if (path_exists(temporary) &&
+        snprintf(other, sizeof other, "%.*s.%d.tmp", (int)(strlen(temporary) - strlen(".tmp")), temporary,
+                 (int)getpid()) < (int)sizeof other)
+        rename(temporary, other);
+}
+
 /* Phase: rank 0 makes the temporary folder, once it is certain that the slices make whole arrays and will fit. */
 static int prepare(struct ckpt_save *save) {
     TRY(gather_slices(save));
@@ -227,16 +237,14 @@ static int prepare(struct ckpt_save *save) {
     TRY(folders_make(save->dir));
     if (path_exists(save->final) && !path_is_folder(save->final))
         return fail(STATUS_FAILED, "%s: this is in the way of the checkpoint, and no folder", save->final);
-    folder_remove(save->temporary); /* of an earlier try; should it stay, the new one cannot be made */
+    ckpt_sweep(save->dir);
+    move_away(save->temporary);
     int64_t need = 0;
     for (int rank = 0; rank < save->group->size; rank++)
         if (__builtin_add_overflow(need, save->greetings[rank].bytes, &need) ||
             __builtin_add_overflow(need, SHARD_EXTRA, &need))
             need = INT64_MAX;
-    if (space_check(save->dir, need)) {
-        ckpt_sweep(save->dir);
-        TRY(space_check(save->dir, need));
-    }
+    TRY(space_check(save->dir, need));
     if (mkdir(save->temporary, 0777))
         return fail(STATUS_FAILED, "%s: cannot make this folder: %s", save->temporary, strerror(errno));
     return folder_sync(save->dir);
@@ -249,7 +257,6 @@ static int write_shard(struct ckpt_save *save) {
                     "%s: rank %d does not see the folder that rank 0 made: the folder of checkpoints must be on a file "
                     "system that all ranks share",
                     save->temporary, save->group->rank);
-    if (save->group->rank == 0) folder_sweep(save->dir, save->temporary);
     int64_t need;
     if (__builtin_add_overflow(save->greeting.bytes, SHARD_EXTRA, &need)) need = INT64_MAX;
     TRY(space_check(save->temporary, need));
@@ -259,16 +266,11 @@ static int write_shard(struct ckpt_save *save) {
     return 0;
 }
 
-static int fill_text(void *context, int64_t at, char *block, int64_t length) {
-    memcpy(block, (const char *)context + at, (size_t)length);
-    return 0;
-}
-
 static int write_tokenizer(struct ckpt_save *save) {
     char path[PATH_SIZE];
     struct manifest_file *file = &save->manifest.file[manifest_tokenizer(&save->manifest)];
     TRY(path_join(path, save->temporary, TOKENIZER_NAME));
-    return blocks_write(path, (int64_t)strlen(save->tokenizer), 1, fill_text, (void *)(uintptr_t)save->tokenizer, file);
+    return blocks_write_text(path, save->tokenizer, (int64_t)strlen(save->tokenizer), file);
 }
 
 /* Phase: all ranks have written. */

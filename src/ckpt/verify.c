@@ -46,17 +46,18 @@ static int share_name(const struct search *s, char name[FOLDER_NAME]) {
     return 0;
 }
 
-/* *bad: whether a rank finds its share not whole; the first one's failure is then recorded. Nonzero as above. */
+/* *bad: what is wrong with it on any rank, STATUS_FAILED first, and recorded; 0: it is whole. Nonzero as above. */
 static int verify_together(const struct search *s, const char *path, int *bad) {
     struct verdict mine = {verify_share(path, s->group->rank, s->group->size), ""};
     *bad = mine.status;
     if (s->group->size == 1) return 0;
     if (mine.status) snprintf(mine.message, sizeof mine.message, "%s", fail_message());
     if (s->group->gather(s->group->context, &mine, s->verdicts, sizeof mine)) return STATUS_FAILED;
-    for (int r = 0; r < s->group->size && !*bad; r++) *bad = s->verdicts[r].status;
-    for (int r = 0; r < s->group->size && *bad; r++)
-        if (s->verdicts[r].status) return fail(STATUS_OK, "%s", s->verdicts[r].message);
-    return 0;
+    const struct verdict *worst = &s->verdicts[0];
+    for (int r = 1; r < s->group->size; r++)
+        if (worst->status != STATUS_FAILED && s->verdicts[r].status) worst = &s->verdicts[r];
+    *bad = worst->status;
+    return fail(STATUS_OK, "%s", worst->message);
 }
 
 /* Rank 0's list counts; of the entry that is found *found is the number there. */
@@ -70,7 +71,7 @@ static int find_latest(const char *dir, const struct search *s, const struct fol
         if (!*name) break;
         TRY(path_join(path, dir, name));
         TRY(verify_together(s, path, &bad));
-        if (!bad) return 0;
+        if (bad != STATUS_BAD_DATA) return bad;
         if (passed_over && !s->group->rank) fprintf(passed_over, "passed over %s: %s\n", name, fail_message());
     }
     if (*found == 0) return fail(STATUS_BAD_DATA, "%s: there is no checkpoint in this folder", dir);
@@ -88,8 +89,9 @@ static int search(const char *dir, const struct ckpt_group *group, char path[PAT
     int count = 0, number = 0, listed = group->rank ? 0 : folder_list(dir, &entries, &count);
     char reason[FAIL_MESSAGE];
     snprintf(reason, sizeof reason, "%s", fail_message());
-    int status = s.names && s.verdicts ? find_latest(dir, &s, entries, count, path, passed_over, &number)
-                                       : fail(STATUS_FAILED, "%s: out of memory", dir);
+    int status = s.names && s.verdicts ? 0 : fail(STATUS_FAILED, "%s: out of memory", dir);
+    if (group->size > 1) status = group->agree(group->context, status);
+    if (!status) status = find_latest(dir, &s, entries, count, path, passed_over, &number);
     if (listed) status = fail(listed, "%s", reason); /* the others have seen an empty list */
     if (!status && entry) *entry = entries[number];
     free(entries);
@@ -110,12 +112,12 @@ int ckpt_latest(const char *dir, const struct ckpt_group *group, char *path, int
 int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FILE *told) {
     struct folder_entry newest;
     char path[PATH_SIZE];
+    if (!only_tell) ckpt_sweep(dir);
     TRY(search(dir, &alone, path, NULL, &newest));
     if (newest.old)
         return fail(STATUS_BAD_DATA,
-                    "%s: the newest whole checkpoint is the one before a broken one of the same step; resume the run, "
-                    "which makes it new, before anything is deleted",
+                    "%s: the newest whole checkpoint is the one before a broken one of the same step; without "
+                    "--dry-run, or when the run is resumed, it takes that one's place",
                     path);
-    if (!only_tell) ckpt_sweep(dir);
     return folder_retain(dir, keep, newest.step, only_tell, told);
 }

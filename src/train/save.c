@@ -1,5 +1,6 @@
 /* Saving: at once, or beside training (ckpt.async). Beside it the state is copied first, so that a step may change it, and a thread writes the
  * copy; it says nothing to other ranks. Once all ranks' threads are done, which they tell each other with every step, the checkpoint is made to count. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,16 +47,22 @@ static void *write_beside(void *argument) {
     return NULL;
 }
 
-/* Signals are the business of the thread that trains. Where there can be no other, it writes at once: ranks end a save together, so none may
- * end it in another way. */
-static void start_writing(struct saving *s) {
+/* Signals are the business of the thread that trains. */
+static int make_thread(pthread_t *thread, void *(*start)(void *), struct saving *s) {
     sigset_t all, before;
     sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int made = pthread_create(thread, NULL, start, s) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return made;
+}
+
+/* Where there can be no other, it writes at once: ranks end a save together, so none may
+ * end it in another way. */
+static void start_writing(struct saving *s) {
     s->failure.status = 0;
     s->done = 0;
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    s->threaded = pthread_create(&s->thread, NULL, write_beside, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    s->threaded = make_thread(&s->thread, write_beside, s);
     if (!s->threaded) write_beside(s);
 }
 
@@ -80,11 +87,22 @@ static int copy_state(struct saving *s, const struct ckpt_array *arrays, int cou
     return 0;
 }
 
+static void *sweep_beside(void *argument) {
+    ckpt_sweep(((struct saving *)argument)->folder);
+    return NULL;
+}
+
+static void end_sweep(struct saving *s) {
+    if (s->sweeping) pthread_join(s->sweeper, NULL);
+    s->sweeping = 0;
+}
+
 /* What all of it is made of; the collective part in front of the writing. */
 static int begin(struct trainer *t, int beside) {
     struct saving *s = &t->saving;
     const struct ckpt_array *arrays;
     int count;
+    end_sweep(s);
     free(s->yaml);
     int status = trainer_config_text(t, &s->yaml);
     trainer_tokenizer_hash(t, s->tokenizer);
@@ -97,7 +115,8 @@ static int begin(struct trainer *t, int beside) {
                              .data = t->data_text,
                              .tokenizer = *s->tokenizer ? s->tokenizer : NULL,
                              .build = t->options->build};
-    if (t->metrics) fsync(fileno(t->metrics)); /* a checkpoint's metrics must not be lost before it */
+    if (!status && t->metrics && fsync(fileno(t->metrics))) /* a checkpoint's metrics must not be lost before it */
+        status = fail(STATUS_FAILED, "%s/metrics.jsonl: cannot sync: %s", t->folder, strerror(errno));
     if (!status) status = run_shard(&t->run, &arrays, &count);
     if (!status && beside) {
         status = copy_state(s, arrays, count);
@@ -110,7 +129,7 @@ static int begin(struct trainer *t, int beside) {
     return ckpt_save_begin(s->folder, &meta, arrays, count, t->tokenizer_json, &s->group, &s->save);
 }
 
-/* `status` is that of the writing. Beside training nothing is deleted that a thread can delete later. Collective. */
+/* `status` is that of the writing. Beside training a thread deletes what goes. Collective. */
 static int end(struct trainer *t, int status, int beside) {
     const struct config *c = t->config;
     struct saving *s = &t->saving;
@@ -119,6 +138,10 @@ static int end(struct trainer *t, int status, int beside) {
     status = ckpt_save_end(s->save, status, &keep);
     s->save = NULL;
     if (!status) t->saved_step = s->step;
+    if (!status && beside && !t->comm->rank) {
+        s->sweeping = make_thread(&s->sweeper, sweep_beside, s);
+        if (!s->sweeping) sweep_beside(s);
+    }
     return status;
 }
 
@@ -191,7 +214,7 @@ int saving_finish_after(struct trainer *t, int status) {
 }
 
 void saving_close(struct trainer *t) {
-    if (t->saving.folder[0] && !t->saving.save && !t->comm->rank) ckpt_sweep(t->saving.folder);
+    end_sweep(&t->saving);
     free(t->saving.copy);
     free(t->saving.arrays);
     free(t->saving.yaml);

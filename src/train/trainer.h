@@ -68,6 +68,8 @@ struct saving {
     int count;
     pthread_t thread;
     int threaded;           /* there is one */
+    pthread_t sweeper;      /* on rank 0 deletes what retention let go */
+    int sweeping;           /* there is one */
     _Atomic int done;       /* what it writes is written, */
     struct failure failure; /* or has failed */
     double stall_s; /* for how long training has stood still for checkpoints, since the last step that told it */

@@ -3,12 +3,12 @@
  *   replay LOG                       lists the calls: number, rank, number in the rank, what, path [other path]
  *   replay LOG CALLS MODEL OUT       makes OUT, which must not be there yet, as after CALLS of them
  *
- * Models of what is lost, weakest promises first:
+ * Models of what is lost:
  *
  *   strict   everything that was not synced: names count from the sync of their folder on, contents from the sync of their file on
  *   names    names are as they were; of a content what was not synced reads as zeros
- *   SEED     a number: names are as they were at some call since the last sync of a folder, and each write to a file since its last
- *            sync is there or not, as chance has it
+ *   SEED     a number: one journal has the names of all folders, and is on the disk up to some call since the last sync of any; each
+ *            write to a file since its last sync is there or not, as chance has it
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -212,6 +212,8 @@ static char *content(const struct node *file, int64_t *bytes) {
         const struct call *c = &the_log.call[file->pending[i]];
         if (by_chance()) continue;
         memcpy(data + c->record.offset, c->data, (size_t)c->record.bytes);
+        if (c->record.kind == RECORD_CUT && c->record.offset < room)
+            memset(data + c->record.offset, 0, (size_t)(room - c->record.offset));
         int64_t end = c->record.offset + c->record.bytes;
         if (c->record.kind == RECORD_CUT || end > *bytes) *bytes = end;
     }
