@@ -99,25 +99,11 @@ int folder_remove_checkpoint(const char *path, int later) {
     return folder_remove(path);
 }
 
-/* One that was being replaced: its successor is whole, or it takes its place again. Who cannot tell leaves both. */
-static void settle(const char *dir, const char *old_name) {
-    char old[PATH_SIZE], new[PATH_SIZE];
-    if (path_join(old, dir, old_name)) return;
-    snprintf(new, sizeof new, "%.*s", (int)(strlen(old) - strlen(".old")), old);
-    int found = path_exists(new) ? ckpt_verify(new) : STATUS_BAD_DATA;
-    if (!found)
-        folder_remove_checkpoint(old, 0);
-    else if (found == STATUS_BAD_DATA && !ckpt_verify(old) && !folder_remove_checkpoint(new, 0) && !rename(old, new))
-        folder_sync(dir);
-}
-
-void ckpt_sweep(const char *dir) {
+void folder_sweep(const char *dir) {
     DIR *open_dir = opendir(dir);
-    struct folder_entry entry;
     if (!open_dir) return;
     for (struct dirent *found; (found = readdir(open_dir));) {
         char path[PATH_SIZE];
-        if (parse_name(found->d_name, &entry) && entry.old) settle(dir, entry.name);
         if (strncmp(found->d_name, "step-", 5) || !ends_in(found->d_name, ".tmp")) continue;
         /* What cannot be deleted only takes space, and the next sweep tries again. */
         if (!path_join(path, dir, found->d_name)) folder_remove(path);

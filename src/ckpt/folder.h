@@ -30,6 +30,9 @@ int folder_list(const char *dir, struct folder_entry **entries, int *count);
  * kill leaves of it does not count. `later`: only renames it, where that is possible. */
 int folder_remove_checkpoint(const char *path, int later);
 
+/* Deletes all folders of that kind in `dir`. */
+void folder_sweep(const char *dir);
+
 /* Deletes all that `keep` does not keep, never that of `step`. Those that are kept are whole, as manifest and file sizes tell. A broken
  * one that is newer than the oldest of the newest stays for a look, and goes when its turn comes. The names of those that go are written
  * to `told` (may be NULL); with `only_tell` nothing goes. */

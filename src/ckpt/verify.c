@@ -109,6 +109,28 @@ int ckpt_latest(const char *dir, const struct ckpt_group *group, char *path, int
     return fail(STATUS_FAILED, "%s: this path is too long", found);
 }
 
+/* One that was being replaced: its successor is whole, or it takes its place again. Who cannot tell leaves both. */
+static void settle(const char *dir, const struct folder_entry *entry) {
+    char old[PATH_SIZE], new[PATH_SIZE], name[FOLDER_NAME];
+    folder_name(name, entry->step);
+    if (path_join(old, dir, entry->name) || path_join(new, dir, name)) return;
+    int found = path_exists(new) ? ckpt_verify(new) : STATUS_BAD_DATA;
+    if (!found)
+        folder_remove_checkpoint(old, 0);
+    else if (found == STATUS_BAD_DATA && !ckpt_verify(old) && !folder_remove_checkpoint(new, 0) && !rename(old, new))
+        folder_sync(dir);
+}
+
+void ckpt_sweep(const char *dir) {
+    struct folder_entry *entries;
+    int count;
+    if (folder_list(dir, &entries, &count)) return;
+    for (int i = 0; i < count; i++)
+        if (entries[i].old) settle(dir, &entries[i]);
+    free(entries);
+    folder_sweep(dir);
+}
+
 int ckpt_prune(const char *dir, const struct ckpt_keep *keep, int only_tell, FILE *told) {
     struct folder_entry newest;
     char path[PATH_SIZE];
