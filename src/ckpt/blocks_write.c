@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 
 /* What reads and writes past the page cache must be a multiple of, in memory and in the file. */
 enum { ALIGNMENT = 4096 };
@@ -26,37 +26,24 @@ struct writing {
     char *block, *again; /* one that is written, one that is read back */
     pthread_mutex_t lock;
     pthread_cond_t news;
-    int64_t written;        /* blocks that can be read back; this and the next three under the lock */
+    int64_t written;        /* blocks that can be read back; this and the next under the lock */
     int ended;              /* no more will come */
-    int differs;            /* the reader has met an error */
-    int cached;             /* the way past the page cache is none: what was read back proves nothing */
-    struct failure failure; /* the reader's */
+    _Atomic int cached;     /* the way past the page cache is none: what was read back proves nothing */
+    _Atomic int differs;    /* the reader has met an error, */
+    struct failure failure; /* this one */
 };
 
 /* ---- reading back ---- */
 
-static void set(struct writing *w, int *flag) {
-    pthread_mutex_lock(&w->lock);
-    *flag = 1;
-    pthread_mutex_unlock(&w->lock);
-}
-
-static int is_set(struct writing *w, const int *flag) {
-    pthread_mutex_lock(&w->lock);
-    int value = *flag;
-    pthread_mutex_unlock(&w->lock);
-    return value;
-}
-
 /* Fills w->again with bytes [at, at + length). Past the page cache all is in multiples, of which a file's end may be a part. */
 static int read_block(struct writing *w, int64_t at, int64_t length) {
-    int direct = w->direct >= 0 && !is_set(w, &w->cached);
+    int direct = w->direct >= 0 && !w->cached;
     for (int64_t have = 0; have < length;) {
         int64_t left = length - have, ask = direct ? (left + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : left;
         ssize_t n = pread(direct ? w->direct : w->fd, w->again + have, (size_t)ask, (off_t)(at + have));
         if (n < 0 && errno == EINTR) continue;
         if (direct && ((n < 0 && errno == EINVAL) || (n > 0 && n < left && n % ALIGNMENT))) {
-            set(w, &w->cached);
+            w->cached = 1;
             direct = 0;
             continue;
         }
@@ -94,21 +81,8 @@ static int check_blocks(struct writing *w) {
 static void *follow(void *argument) {
     struct writing *w = argument;
     failure_keep(&w->failure, check_blocks(w));
-    pthread_mutex_lock(&w->lock);
     w->differs = w->failure.status != 0;
-    pthread_mutex_unlock(&w->lock);
     return NULL;
-}
-
-/* Signals are not the business of this thread. */
-static int start_following(struct writing *w, pthread_t *thread) {
-    sigset_t all, before;
-    if (w->direct < 0 || blocks_in(w->bytes) < 2) return 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int started = pthread_create(thread, NULL, follow, w) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
 }
 
 /* ---- writing ---- */
@@ -134,7 +108,7 @@ static int write_block(struct writing *w, int64_t at, int64_t length) {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EINVAL && fd == w->direct) { /* opened so, but not to be written so */
             fd = w->out = w->fd;
-            set(w, &w->cached);
+            w->cached = 1;
             continue;
         }
         if (n <= 0) return fail(STATUS_FAILED, "%s: cannot write: %s", w->path, strerror(n < 0 ? errno : EIO));
@@ -146,25 +120,23 @@ static int write_block(struct writing *w, int64_t at, int64_t length) {
     return 0;
 }
 
-/* Says how many blocks there are now; whether the reader can do with more. */
-static int tell(struct writing *w, int64_t written, int ended) {
+/* Says how many blocks there are now. */
+static void tell(struct writing *w, int64_t written, int ended) {
     pthread_mutex_lock(&w->lock);
     w->written = written;
     w->ended = ended;
-    int differs = w->differs;
     pthread_cond_signal(&w->news);
     pthread_mutex_unlock(&w->lock);
-    return !differs;
 }
 
 static int write_blocks(struct writing *w, int (*fill)(void *context, int64_t at, char *block, int64_t length),
                         void *context) {
-    for (int64_t i = 0; i < blocks_in(w->bytes); i++) {
+    for (int64_t i = 0; i < blocks_in(w->bytes) && !w->differs; i++) {
         int64_t at = i * BLOCK_BYTES, length = block_length(w->bytes, i);
         TRY(fill(context, at, w->block, length));
         w->hash[i] = XXH3_64bits(w->block, (size_t)length);
         TRY(write_block(w, at, length));
-        if (!tell(w, i + 1, 0)) return 0; /* the reader has the reason */
+        tell(w, i + 1, 0);
     }
     return 0;
 }
@@ -182,7 +154,7 @@ static int write_and_check(struct writing *w, int (*fill)(void *context, int64_t
                            void *context) {
     pthread_t reader;
     TRY(reserve(w));
-    int following = start_following(w, &reader);
+    int following = w->direct >= 0 && blocks_in(w->bytes) > 1 && !thread_start(&reader, follow, w);
     int status = write_blocks(w, fill, context);
     if (!status && w->written == blocks_in(w->bytes)) status = sync_and_check_size(w);
     tell(w, status ? 0 : blocks_in(w->bytes), 1);

@@ -1,11 +1,11 @@
 /* A thread that moves messages on while the ranks compute: MPI does so only while it is called. */
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 #include "comm/comm.h"
 
 enum { REST_NS = 200000 };
@@ -58,13 +58,9 @@ int comm_thread_start(struct comm *comm) {
                     comm->transport->name);
     struct comm_thread *t = calloc(1, sizeof *t);
     if (!t) return fail(STATUS_FAILED, "out of memory");
-    sigset_t all, before;
-    sigfillset(&all);
     pthread_mutex_init(&t->mutex, NULL);
     comm->thread = t;
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the business of the thread that trains */
-    int error = pthread_create(&t->thread, NULL, work, comm);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = thread_start(&t->thread, work, comm);
     if (!error) return 0;
     comm->thread = NULL;
     free(t);

@@ -1,12 +1,12 @@
 #include "data/prefetch.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 
 /* Fills the micro-batch; counts its step's targets once a step. */
 static int read_batch(struct prefetch *p, struct prefetched *next) {
@@ -48,16 +48,8 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* Signals are the business of the thread that trains; but SIGBUS comes to the thread that read beyond the end of a file that
- * was shortened. */
 static int start_thread(struct prefetch *p) {
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&p->thread, NULL, work, p);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = thread_start(&p->thread, work, p);
     if (error) return fail(STATUS_FAILED, "cannot start a thread for reading data: %s", strerror(error));
     p->running = 1;
     return 0;

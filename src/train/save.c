@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "train/trainer.h"
 
 static int agree(void *context, int status) { return comm_agree(context, status); }
@@ -47,22 +48,11 @@ static void *write_beside(void *argument) {
     return NULL;
 }
 
-/* Signals are the business of the thread that trains. */
-static int make_thread(pthread_t *thread, void *(*start)(void *), struct saving *s) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int made = pthread_create(thread, NULL, start, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return made;
-}
-
-/* Where there can be no other, it writes at once: ranks end a save together, so none may
- * end it in another way. */
+/* Where there can be no other thread, this one writes at once: ranks end a save together, so none may end it in another way. */
 static void start_writing(struct saving *s) {
     s->failure.status = 0;
     s->done = 0;
-    s->threaded = make_thread(&s->thread, write_beside, s);
+    s->threaded = !thread_start(&s->thread, write_beside, s);
     if (!s->threaded) write_beside(s);
 }
 
@@ -139,7 +129,7 @@ static int end(struct trainer *t, int status, int beside) {
     s->save = NULL;
     if (!status) t->saved_step = s->step;
     if (!status && beside && !t->comm->rank) {
-        s->sweeping = make_thread(&s->sweeper, sweep_beside, s);
+        s->sweeping = !thread_start(&s->sweeper, sweep_beside, s);
         if (!s->sweeping) sweep_beside(s);
     }
     return status;

@@ -16,12 +16,6 @@ train: {steps: 3, slots: 12, micro_batch: 2, warmup: 2, eval_every: 3, eval_batc
 ckpt: {every: 2, keep: 0}
 YAML
 
-on() {
-    local count=$1
-    shift
-    if ((count == 1)); then "$@"; else ranks "$count" "$@"; fi
-}
-
 # step_hash RUN STEP
 step_hash() { "$LOCKSTEP" ckpt hash "runs/$1/ckpt/step-0000000$2" || die "runs/$1 has no whole checkpoint of step $2"; }
 

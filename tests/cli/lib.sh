@@ -103,6 +103,13 @@ ranks() {
     "$MPIRUN" -np "$count" "$@"
 }
 
+# on N COMMAND...: the same, without the launcher where N is 1.
+on() {
+    local count=$1
+    shift
+    if ((count == 1)); then "$@"; else ranks "$count" "$@"; fi
+}
+
 need_ranks() { command -v "$MPIRUN" >/dev/null || die "there is no '$MPIRUN', which this test starts ranks with"; }
 
 same() { [[ $2 == "$3" ]] || die "$1 differ: '$2' and '$3'"; }

@@ -9,6 +9,7 @@
  *                torn   half of what the call was to write is written, then the process is gone; other calls as with kill
  *                enospc, eio   the call does nothing and fails so; a call that cannot fail for want of space does its work
  *                short  half of what the call was to write is written, and the call says so
+ *   CRASH_MARK   a file that is made when that call is met
  *   CRASH_NO_THREADS  the program's own threads cannot be made
  *   CRASH_PIDS   with kill and torn: a folder in which each rank leaves its process id; all of them are killed, not one alone
  *
@@ -133,6 +134,8 @@ static enum action next_call(long *number) {
     *number = ++shim.calls;
     pthread_mutex_unlock(&shim.lock);
     enum action action = *number == shim.at ? shim.action : NOTHING;
+    const char *mark = action ? getenv("CRASH_MARK") : NULL;
+    if (mark) syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
     if (action == KILL) kill_all();
     return action;
 }
