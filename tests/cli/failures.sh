@@ -56,6 +56,15 @@ nothing_left() {
     done
 }
 
+# launcher_crashed: mpirun itself, not a rank, ended by a signal, as Open MPI 4.1.4 now and then does in PMIx after an abort. Its status says
+# nothing then, and all else is checked as ever; once in all, no more.
+launcher_crashes=0
+launcher_crashed() {
+    ((status == 139)) && grep -q "^\[[^]]*:$job\] \*\*\* Process received signal" "$ERR" && grep -q 'libpmix\|libopen-rte' "$ERR" || return
+    say "(mpirun itself crashed when it ended this job: its status is not compared)"
+    ((++launcher_crashes == 1))
+}
+
 # checkpoints RUN: the steps it has saved; nothing else may lie there.
 checkpoints() { (cd "runs/$1/ckpt" && printf '%s ' * | sed 's/step-0*//g; s/ $//'); }
 
@@ -71,7 +80,7 @@ fault() {
     ends
     took=$(($(now_ms) - begin))
     say "$kind of rank $rank at step $step${*/--set/}: status $status after $((took / 1000)).$(printf %03d $((took % 1000))) s"
-    [[ $status == "$meant" ]] || die "$run ends with status $status, not $meant"
+    [[ $status == "$meant" ]] || launcher_crashed || die "$run ends with status $status, not $meant"
     complains "$regex"
     grep '^lockstep: ' "$ERR" | grep -q " on $host" || die "the message does not name the host"
     nothing_left
