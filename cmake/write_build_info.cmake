@@ -3,7 +3,7 @@ execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=12 O
 if(failed)
   set(commit "unknown commit")
 endif()
-set(text "#define BUILD_ID \"${VERSION} (${commit})\"\n#define BUILD_INFO \"lockstep ${VERSION} (${commit})\\nbuilt with ${COMPILER}\\nlibraries  ${LIBRARIES}\\nbackends   cpu, null\"\n")
+set(text "#define BUILD_ID \"${VERSION} (${commit})\"\n#define BUILD_INFO \"lockstep ${VERSION} (${commit})\\nbuilt with ${COMPILER}\\nlibraries  ${LIBRARIES}\\nbackends   ${BACKENDS}\"\n")
 set(old "")
 if(EXISTS ${OUT})
   file(READ ${OUT} old)

@@ -136,8 +136,13 @@ static void set_model(const struct op_case *row, struct config_model *model) {
 }
 
 void trial_open(struct trial *t, const struct op_case *row, enum dtype type) {
+    trial_open_on(t, row, type, &backend_cpu);
+}
+
+void trial_open_on(struct trial *t, const struct op_case *row, enum dtype type, const struct backend *backend) {
     memset(t, 0, sizeof *t);
     t->row = row;
+    t->backend = backend;
     t->y = t->dy = NONE;
     t->comm = (struct comm){.transport = &transport_self, .size = 1};
     config_defaults(&t->config);
@@ -152,13 +157,13 @@ void trial_open(struct trial *t, const struct op_case *row, enum dtype type) {
     assert_non_null(t->plan);
     must(build(t, type));
     must(setenv("LOCKSTEP_POISON", "1", 1));
-    must(backend_cpu.load(t->plan, &t->store, &t->comm, &t->exec));
+    must(t->backend->load(t->plan, &t->store, &t->comm, &t->exec));
     trial_fill(t);
 }
 
 void trial_close(struct trial *t) {
-    backend_cpu.unload(t->exec);
-    backend_cpu.free_store(&t->store);
+    t->backend->unload(t->exec);
+    t->backend->free_store(&t->store);
     plan_free(t->plan);
 }
 
@@ -173,7 +178,7 @@ int64_t trial_elems(const struct trial *t, int buf) { return buf_elems(&t->plan-
 static void copy(const struct trial *t, int buf, int64_t element, void *host, int64_t elems,
                  enum copy_direction direction) {
     int64_t size = (int64_t)dtype_size(t->plan->bufs[buf].type);
-    must(backend_cpu.copy(t->exec, buf, element * size, host, elems * size, direction));
+    must(t->backend->copy(t->exec, buf, element * size, host, elems * size, direction));
 }
 
 /* To nearest, ties to even: by the definition, not by the bits. Numbers here are far from the largest. */
@@ -290,8 +295,8 @@ void trial_fill(struct trial *t) {
 }
 
 void trial_run(struct trial *t, enum segment segment) {
-    must(backend_cpu.run(t->exec, segment));
-    must(backend_cpu.wait(t->exec, 0));
+    must(t->backend->run(t->exec, segment));
+    must(t->backend->wait(t->exec, 0));
 }
 
 void trial_run_all(struct trial *t) {

@@ -44,6 +44,7 @@ struct op_case {
 
 struct trial {
     const struct op_case *row;
+    const struct backend *backend;
     struct config config;
     struct plan *plan;
     struct store store;
@@ -52,8 +53,9 @@ struct trial {
     int y, dy;
 };
 
-/* Builds and loads a row's plan with parameters and values of one type, and fills it. */
+/* Builds a row's plan with parameters and values of one type, loads it on the CPU, or on another backend, and fills it. */
 void trial_open(struct trial *t, const struct op_case *row, enum dtype type);
+void trial_open_on(struct trial *t, const struct op_case *row, enum dtype type, const struct backend *backend);
 void trial_close(struct trial *t);
 
 /* Gives every buffer that outlives a segment the values that belong to its number, floats, so that all types start from the same

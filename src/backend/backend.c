@@ -1,13 +1,54 @@
 #include "backend/backend.h"
 
-static const struct backend *const backends[] = {
-    [BACKEND_AUTO] = &backend_cpu,
-    [BACKEND_CPU] = &backend_cpu,
-    [BACKEND_NULL] = &backend_null,
-};
+#include <stdlib.h>
+#include <string.h>
 
-const struct backend *backend_choose(int choice) { return backends[choice]; }
+#include "base/check.h"
+#ifdef LOCKSTEP_CUDA
+#include "backend/cuda/cuda.h"
+#endif
+
+int backend_choose(int choice, const struct backend **backend) {
+    *backend = choice == BACKEND_NULL ? &backend_null : &backend_cpu;
+#ifdef LOCKSTEP_CUDA
+    if (choice == BACKEND_CUDA || (choice == BACKEND_AUTO && cuda_has_device())) *backend = &backend_cuda;
+    return 0;
+#else
+    if (choice != BACKEND_CUDA) return 0;
+    return fail(STATUS_USAGE, "backend: cuda: this build is without CUDA; install the toolkit and build again with "
+                              "-DLOCKSTEP_CUDA=ON, or use 'backend: cpu'");
+#endif
+}
 
 enum ceiling ceiling_of_products(enum dtype type) {
     return type == DTYPE_F64 ? CEILING_MATRIX_F64 : type == DTYPE_BF16 ? CEILING_MATRIX_BF16 : CEILING_MATRIX_F32;
+}
+
+enum dtype backend_type_of_values(const struct plan *plan, const struct op *op) {
+    for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
+        int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
+        if (id == NONE) continue;
+        enum dtype type = plan->bufs[id].type;
+        if (type == DTYPE_BF16 || type == DTYPE_F16) return type;
+    }
+    return plan->bufs[plan->flat_params].type;
+}
+
+int backend_poisons(void) {
+    const char *poison = getenv("LOCKSTEP_POISON");
+    return poison && !strcmp(poison, "1");
+}
+
+int backend_each_dead(const struct plan *plan, const struct op *op, int (*each)(void *context, int buf),
+                      void *context) {
+    for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
+        int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
+        if (id == NONE || plan->bufs[id].kind != BUF_ACT || plan->bufs[id].last != op->at) continue;
+        if (op->out[0] != NONE && plan->bufs[op->out[0]].takes == id) continue;
+        TRY(each(context, id));
+    }
+    int micro = op->segment == SEG_MICRO_FIRST || op->segment == SEG_MICRO_NEXT || op->segment == SEG_MICRO_LAST;
+    for (int u = 0; micro && u < plan->n_units; u++)
+        if (plan->bufs[plan->units[u].buf].last == op->at) TRY(each(context, plan->units[u].buf));
+    return 0;
 }

@@ -32,16 +32,27 @@ struct backend {
     int (*copy)(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
     void (*unload)(struct exec *exec);
     void (*free_store)(struct store *store);
+    /* Where the host cannot read the store: memory that is copied to and from the device the fastest. NULL: it can. */
+    int (*host_new)(void **memory, int64_t bytes);
+    void (*host_free)(void *memory);
     /* The best that this device reached in about `seconds` of trying; 0 if there is no device. */
     double (*ceiling)(enum ceiling kind, double seconds);
 };
 
-extern const struct backend backend_cpu, backend_null;
+extern const struct backend backend_cpu, backend_null, backend_cuda; /* cuda: in builds with LOCKSTEP_CUDA */
 
-/* The backend that the config asks for (enum backend_choice). */
-const struct backend *backend_choose(int choice);
+/* The backend that the config asks for (enum backend_choice): "auto" is cuda where this build has it and there is a GPU. Fails where
+ * this build has not what is asked for. */
+int backend_choose(int choice, const struct backend **backend);
 
-/* With the environment variable LOCKSTEP_POISON=1 the CPU backend fills every value with NaN when it is loaded and again
+/* What backends share. The type of an op's values: that of half an operand where there is one, else that of the parameters (losses are f64 in every
+ * plan). */
+enum dtype backend_type_of_values(const struct plan *plan, const struct op *op);
+
+/* With the environment variable LOCKSTEP_POISON=1 backends fill every value with NaN when it is loaded and again
  * when it dies, so that reading memory that no longer holds what was meant shows at once. For tests: it costs time. */
+int backend_poisons(void);
+/* Calls `each` for the values that die with this op, unless their memory has been taken over. */
+int backend_each_dead(const struct plan *plan, const struct op *op, int (*each)(void *context, int buf), void *context);
 
 #endif

@@ -72,22 +72,11 @@ static void set_view(const struct exec *exec, int buf, struct view *view) {
     memcpy(view->dim, exec->plan->bufs[buf].dim, sizeof view->dim);
 }
 
-/* The type of an op's values: that of half an operand where there is one, else that of the parameters (losses are f64 in every plan). */
-static enum dtype type_of_values(const struct plan *plan, const struct op *op) {
-    for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
-        int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
-        if (id == NONE) continue;
-        enum dtype type = plan->bufs[id].type;
-        if (type == DTYPE_BF16 || type == DTYPE_F16) return type;
-    }
-    return plan->bufs[plan->flat_params].type;
-}
-
 static int prepare_ops(struct exec *exec) {
     const struct plan *plan = exec->plan;
     for (int i = 0; i < plan->n_ops; i++) {
         const struct op *op = &plan->ops[i];
-        exec->kernel[i] = kernels[op->kind][type_of_values(plan, op)];
+        exec->kernel[i] = kernels[op->kind][backend_type_of_values(plan, op)];
         if (op_info[op->kind].lane == LANE_COMPUTE && !exec->kernel[i])
             return fail(STATUS_FAILED, "backend cpu: op %s has no kernel", op_info[op->kind].name);
         struct kernel_args *args = &exec->args[i];
@@ -172,8 +161,7 @@ static int cpu_load(const struct plan *plan, struct store *store, struct comm *c
     if (!exec) return fail(STATUS_FAILED, "backend cpu: out of memory");
     exec->plan = plan;
     exec->comm = comm;
-    const char *poison = getenv("LOCKSTEP_POISON");
-    exec->poison = poison && !strcmp(poison, "1");
+    exec->poison = backend_poisons();
     int status = load(exec, store);
     if (status)
         cpu_unload(exec);
@@ -182,20 +170,10 @@ static int cpu_load(const struct plan *plan, struct store *store, struct comm *c
     return status;
 }
 
-/* Fills what died with this op with NaN, unless its memory has been taken over. */
-static void poison_dead(struct exec *exec, const struct op *op) {
-    const struct plan *plan = exec->plan;
-    for (int k = 0; k < MAX_OUT + MAX_IN; k++) {
-        int id = k < MAX_OUT ? op->out[k] : op->in[k - MAX_OUT];
-        if (id == NONE || plan->bufs[id].kind != BUF_ACT || plan->bufs[id].last != op->at) continue;
-        if (op->out[0] != NONE && plan->bufs[op->out[0]].takes == id) continue;
-        memset(exec->data[id], 0xff, (size_t)buf_bytes(&plan->bufs[id]));
-    }
-    int micro = op->segment == SEG_MICRO_FIRST || op->segment == SEG_MICRO_NEXT || op->segment == SEG_MICRO_LAST;
-    for (int u = 0; micro && u < plan->n_units; u++) {
-        const struct buf *unit = &plan->bufs[plan->units[u].buf];
-        if (unit->last == op->at) memset(exec->data[plan->units[u].buf], 0xff, (size_t)buf_bytes(unit));
-    }
+static int poison(void *context, int buf) {
+    struct exec *exec = context;
+    memset(exec->data[buf], 0xff, (size_t)buf_bytes(&exec->plan->bufs[buf]));
+    return 0;
 }
 
 /* Messages move on only while the transport is called. */
@@ -210,7 +188,7 @@ static int cpu_run(struct exec *exec, enum segment segment) {
     if (omp_get_max_threads() > exec->threads) omp_set_num_threads(exec->threads); /* no scratch for more */
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
         TRY(cpu_run_op(exec, i));
-        if (exec->poison) poison_dead(exec, &plan->ops[i]);
+        if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
     }
     return 0;
 }

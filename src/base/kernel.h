@@ -6,6 +6,7 @@
 #ifndef BASE_KERNEL_H
 #define BASE_KERNEL_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,7 @@ enum {
     ATTENTION_TILE = 64,    /* queries whose scores a thread holds at once: rules size scratch by it */
     ATTENTION_KEYS = 512,   /* in the backward pass, of so many keys: whole tiles, and whole draws of dropout */
 };
-_Static_assert(ATTENTION_KEYS % ATTENTION_TILE == 0, "a tile of queries begins in one block of keys");
+static_assert(ATTENTION_KEYS % ATTENTION_TILE == 0, "a tile of queries begins in one block of keys");
 
 /* Codes of the sum that tree_finish computes, in reverse Polish notation; see plan/tree.h, which makes it. */
 enum { TREE_ADD = -1, TREE_OWN = -2, TREE_HELD = -3, TREE_KEEP = -100 };

@@ -96,7 +96,7 @@ static int open_bench(struct bench *b) {
         plan.time = (int)config->model.context;
         plan.prefill = generate_prefill(config);
     }
-    TRY(run_open(&b->run, config, &plan, &b->comm, backend_choose(config->backend)));
+    TRY(run_open(&b->run, config, &plan, &b->comm, NULL));
     size_t ops = (size_t)b->run.plan->n_ops, rounds = (size_t)request->rounds;
     b->op_s = calloc(ops * rounds, sizeof *b->op_s);
     b->round_s = calloc(rounds, sizeof *b->round_s);

@@ -161,11 +161,12 @@ static int write_json(const struct lab_page *page, const char *path) {
 
 static int run_lab(const struct request *request) {
     struct lab labs[LABS] = {0};
-    const struct backend *backend = backend_choose(request->config.backend);
+    const struct backend *backend;
     struct ceilings ceilings = {0};
     struct machine machine;
     cJSON *against = NULL;
     int count = 0;
+    TRY(backend_choose(request->config.backend, &backend));
     if (request->against) TRY(read_json(request->against, &against));
     machine_read(&machine);
     lab_ceilings(backend, &ceilings);

@@ -71,7 +71,7 @@ static int open_subject(struct subject *s, const struct config *config, struct c
     /* A text whose documents' ends are not known is one document. */
     enum documents documents = s->data.val.end_of_text < 0 ? JOINED : run_documents(config);
     TRY(windows_open(&s->windows, &s->data.val, config->train.seq_len, documents));
-    TRY(run_open(&s->run, config, &plan, comm, backend_choose(config->backend)));
+    TRY(run_open(&s->run, config, &plan, comm, NULL));
     return run_load(&s->run, path);
 }
 

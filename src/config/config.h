@@ -10,7 +10,7 @@
 
 enum { CONFIG_TEXT = 512, CONFIG_LIST = 4096 };
 
-enum backend_choice { BACKEND_AUTO, BACKEND_CPU, BACKEND_NULL };
+enum backend_choice { BACKEND_AUTO, BACKEND_CPU, BACKEND_CUDA, BACKEND_NULL };
 enum mixer_choice { MIXER_ATTENTION };
 enum ffn_choice { FFN_GELU, FFN_SWIGLU };
 enum norm_choice { NORM_LAYERNORM, NORM_RMSNORM };

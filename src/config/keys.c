@@ -8,7 +8,7 @@
 
 static const char *const boolean_names[] = {"false", "true", NULL};
 static const char *const backend_names[] = {
-    [BACKEND_AUTO] = "auto", [BACKEND_CPU] = "cpu", [BACKEND_NULL] = "null", NULL};
+    [BACKEND_AUTO] = "auto", [BACKEND_CPU] = "cpu", [BACKEND_CUDA] = "cuda", [BACKEND_NULL] = "null", NULL};
 static const char *const mixer_names[] = {[MIXER_ATTENTION] = "attention", NULL};
 static const char *const ffn_names[] = {[FFN_GELU] = "gelu", [FFN_SWIGLU] = "swiglu", NULL};
 static const char *const norm_names[] = {[NORM_LAYERNORM] = "layernorm", [NORM_RMSNORM] = "rmsnorm", NULL};

@@ -56,7 +56,7 @@ static int open_model(struct generator *g, const char *checkpoint) {
         request.segments = 1u << SEG_EVAL;
         request.keep_logits = 1;
     }
-    TRY(run_open(&g->run, &g->config, &request, &g->comm, backend_choose(g->config.backend)));
+    TRY(run_open(&g->run, &g->config, &request, &g->comm, NULL));
     return run_load(&g->run, path);
 }
 

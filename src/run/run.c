@@ -8,12 +8,32 @@
 #include "model/model.h"
 #include "plan/tree.h"
 
+/* Copies on the host of what checkpoints hold, where the host cannot read the store. */
+static int open_mirror(struct run *run) {
+    const struct plan *plan = run->plan;
+    const int flat[] = {plan->flat_params, plan->flat_m, plan->flat_v};
+    for (int i = 0; run->backend->host_new && i < run->store.count; i++) {
+        const struct store_entry *entry = &run->store.entry[i];
+        for (int k = 0; k < 3; k++)
+            if (flat[k] != NONE && !strcmp(entry->name, plan->bufs[flat[k]].name) && entry->bytes)
+                TRY(run->backend->host_new(&run->mirror[i], entry->bytes));
+    }
+    return 0;
+}
+
+static void close_mirror(struct run *run) {
+    for (int i = 0; run->backend->host_free && i < run->store.count; i++) run->backend->host_free(run->mirror[i]);
+}
+
 int run_open(struct run *run, const struct config *config, const struct plan_request *request, struct comm *comm,
              const struct backend *backend) {
     memset(run, 0, sizeof *run);
     run->config = config;
     run->comm = comm;
-    run->backend = backend;
+    if (backend)
+        run->backend = backend;
+    else
+        TRY(backend_choose(config->backend, &run->backend));
     TRY(plan_build(config, request, model_forward, &run->plan));
     run->rows = buf_elems(&run->plan->bufs[run->plan->tokens]);
     run->batch.tokens = calloc((size_t)run->rows, sizeof(int32_t));
@@ -24,13 +44,15 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
     if (!run->batch.tokens || !run->batch.targets || (run->plan->starts != NONE && !run->batch.starts) ||
         !run->arrays || !run->spans)
         return fail(STATUS_FAILED, "out of memory");
-    TRY(backend->load(run->plan, &run->store, comm, &run->exec));
+    TRY(run->backend->load(run->plan, &run->store, comm, &run->exec));
+    TRY(open_mirror(run));
     run->block.seed = (uint32_t)config->train.seed;
     return run_write_block(run);
 }
 
 void run_close(struct run *run) {
     if (run->backend) {
+        close_mirror(run);
         run->backend->unload(run->exec);
         run->backend->free_store(&run->store);
     }
@@ -107,8 +129,7 @@ int run_init(struct run *run) {
     return start(run, status);
 }
 
-/* A slice of one kind of array (parameters or a moment), under its checkpoint name. Host pointers: the store of this backend can be
- * read by the host. */
+/* A slice of one kind of array (parameters or a moment), under its checkpoint name. */
 static int add_slice(struct run *run, const char *kind, const struct param *param, int flat, int span,
                      struct span part) {
     const struct plan *plan = run->plan;
@@ -124,8 +145,9 @@ static int add_slice(struct run *run, const char *kind, const struct param *para
     int64_t at = part.begin < part.end ? index_in(run, flat, span, part.begin) : 0;
     for (int i = 0; i < run->store.count; i++)
         if (!strcmp(run->store.entry[i].name, plan->bufs[flat].name)) {
+            char *host = run->mirror[i] ? run->mirror[i] : run->store.entry[i].data;
             if (run->store.entry[i].bytes) /* a rank may own nothing */
-                array->data = (char *)run->store.entry[i].data + at * (int64_t)dtype_size(array->type);
+                array->data = host + at * (int64_t)dtype_size(array->type);
             return 0;
         }
     return fail(STATUS_FAILED, "backend %s has no checkpoint access", run->backend->name);
@@ -155,9 +177,22 @@ static int make_arrays(struct run *run, int saving, int with_moments) {
     return 0;
 }
 
+/* Between the store and its copies on the host, if there are any: whole entries, whose parts lie scattered. */
+static int copy_mirror(struct run *run, enum copy_direction direction, int with_moments) {
+    const struct plan *plan = run->plan;
+    const int flat[] = {plan->flat_params, plan->flat_m, plan->flat_v};
+    for (int i = 0; i < run->store.count; i++)
+        for (int k = 0; k < (with_moments ? 3 : 1); k++)
+            if (run->mirror[i] && flat[k] != NONE && !strcmp(run->store.entry[i].name, plan->bufs[flat[k]].name))
+                TRY(run->backend->copy(run->exec, flat[k], 0, run->mirror[i], run->store.entry[i].bytes, direction));
+    return 0;
+}
+
 static int load(struct run *run, const char *path, int with_moments) {
     int status = make_arrays(run, 0, with_moments);
+    if (!status) status = copy_mirror(run, COPY_TO_HOST, with_moments); /* padding between arrays stays as it is */
     if (!status) status = ckpt_load(path, run->arrays, run->n_arrays);
+    if (!status) status = copy_mirror(run, COPY_TO_DEVICE, with_moments);
     return start(run, status);
 }
 
@@ -167,6 +202,7 @@ int run_load_params(struct run *run, const char *path) { return load(run, path, 
 
 int run_shard(struct run *run, const struct ckpt_array **arrays, int *count) {
     TRY(make_arrays(run, 1, 1));
+    TRY(copy_mirror(run, COPY_TO_HOST, 1));
     *arrays = run->arrays;
     *count = run->n_arrays;
     return 0;

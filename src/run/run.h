@@ -16,6 +16,7 @@ struct run {
     struct comm *comm;
     struct plan *plan;
     struct store store;
+    void *mirror[16]; /* where the host cannot read the store: its copy of an entry, for checkpoints; NULL otherwise */
     struct exec *exec;
     struct step_block block; /* the host's copy; run_write_block() sends it */
 
@@ -31,7 +32,8 @@ struct run {
     int64_t n_parts, *spans; /* spans: offset and size of each rank's parts */
 };
 
-/* Builds the plan for this rank and loads it; parameters are zero. config, comm and backend must outlive the run. */
+/* Builds the plan for this rank and loads it; parameters are zero. config, comm and backend must outlive the run.
+ * backend NULL: the one that the config asks for. */
 int run_open(struct run *run, const struct config *config, const struct plan_request *request, struct comm *comm,
              const struct backend *backend);
 void run_close(struct run *run);
@@ -45,7 +47,8 @@ int run_load(struct run *run, const char *path);
 /* Reads parameters alone; moments stay as they are. */
 int run_load_params(struct run *run, const char *path);
 
-/* This rank's part of everything that a checkpoint holds, for ckpt_save(); valid until the next call. */
+/* This rank's part of everything that a checkpoint holds, for ckpt_save(); valid until the next call of this function or of those that load.
+ * Where the backend has a host_new() the data are copies, which steps do not change. */
 int run_shard(struct run *run, const struct ckpt_array **arrays, int *count);
 
 /* The config that a checkpoint was made with. */

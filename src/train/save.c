@@ -31,6 +31,8 @@ int saving_open(struct trainer *t) {
     const struct config *c = t->config;
     struct saving *s = &t->saving;
     if (!c->ckpt.async || !c->ckpt.every || c->ckpt.every >= c->train.steps || !t->run.store.count) return 0;
+    s->beside = 1;
+    if (t->run.backend->host_new) return 0; /* what run_shard() gives are copies */
     s->room = plan_saved_bytes(t->run.plan);
     s->copy = malloc((size_t)s->room + 1);
     if (!s->copy)
@@ -108,7 +110,7 @@ static int begin(struct trainer *t, int beside) {
     if (!status && t->metrics && fsync(fileno(t->metrics))) /* a checkpoint's metrics must not be lost before it */
         status = fail(STATUS_FAILED, "%s/metrics.jsonl: cannot sync: %s", t->folder, strerror(errno));
     if (!status) status = run_shard(&t->run, &arrays, &count);
-    if (!status && beside) {
+    if (!status && beside && s->copy) {
         status = copy_state(s, arrays, count);
         arrays = s->arrays;
     }
@@ -169,7 +171,7 @@ int trainer_save(struct trainer *t, int beside) {
     t->comm->phase.step = t->step;
     int status = meet(t);
     trainer_file_phase(t, "the files of the checkpoint");
-    if (!status) status = save_now(t, beside && t->saving.copy);
+    if (!status) status = save_now(t, beside && t->saving.beside);
     t->comm->phase = before;
     t->saving.stall_s += clock_seconds() - start;
     return status;

@@ -103,13 +103,12 @@ static int open_data(struct trainer *t) {
 
 static int open_run(struct trainer *t) {
     const struct config *c = t->config;
-    const struct backend *backend = t->options->backend ? t->options->backend : backend_choose(c->backend);
     struct plan_request request = {.segments = 1u << SEG_MICRO_FIRST | 1u << SEG_EVAL,
                                    .rank = t->comm->rank,
                                    .ranks = t->comm->size,
                                    .batch = (int)c->train.micro_batch,
                                    .time = (int)c->train.seq_len};
-    TRY(run_open(&t->run, c, &request, t->comm, backend));
+    TRY(run_open(&t->run, c, &request, t->comm, t->options->backend));
     if (c->dist.progress == PROGRESS_THREAD) TRY(comm_thread_start(t->comm));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");

@@ -62,7 +62,8 @@ struct saving {
     int64_t step;
     struct ckpt_group group;
     char folder[1200], tokenizer[2 * TOKENIZER_HASH + 1], *yaml;
-    char *copy; /* of what this rank saves; NULL: nothing is written beside training */
+    int beside; /* files are written beside training */
+    char *copy; /* of what this rank saves; NULL: what the run gives is a copy already */
     int64_t room;
     struct ckpt_array *arrays; /* slices in the copy */
     int count;

@@ -1,0 +1,165 @@
+/* Which algorithm each product takes.
+ *
+ * A library offers several for a shape; they differ in time, and in bits. Rank 0 measures those that the library thinks best, once for a GPU, a version of the
+ * library and a shape; the choice is kept in a file, so that later runs take the same, and all ranks take rank 0's. LOCKSTEP_ALGORITHMS
+ * names the file (default: ~/.cache/lockstep/algorithms.txt); a line is a key, a tab and the algorithm in hexadecimal. */
+#include "backend/cuda/product.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/folders.h"
+#include "base/log.h"
+
+enum { PROPOSALS = 8, TRIES = 5, HEX = 2 * sizeof(cublasLtMatmulAlgo_t), LINE = KEY_SIZE + 512 };
+
+/* ---- text ---- */
+
+/* "NVIDIA H200 sm_90 cublasLt 13.1.0 | bf16>bf16 m…": what a choice is for. */
+static void full_key(const struct product *p, char text[LINE]) {
+    const struct cudaDeviceProp *device = cuda_device();
+    snprintf(text, LINE, "%.200s sm_%d%d cublasLt %s | %s", device->name, device->major, device->minor,
+             cuda_blas_version(), p->key);
+}
+
+static void to_hex(const cublasLtMatmulAlgo_t *algorithm, char text[HEX + 1]) {
+    const unsigned char *bytes = (const unsigned char *)algorithm;
+    for (size_t i = 0; i < sizeof *algorithm; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static int from_hex(const char *text, cublasLtMatmulAlgo_t *algorithm) {
+    unsigned char *bytes = (unsigned char *)algorithm;
+    for (size_t i = 0; i < sizeof *algorithm; i++) {
+        unsigned byte;
+        if (sscanf(text + 2 * i, "%2x", &byte) != 1) return 0;
+        bytes[i] = (unsigned char)byte;
+    }
+    return 1;
+}
+
+/* ---- the file ---- */
+
+static int file_name(char *path, size_t size) {
+    const char *named = getenv("LOCKSTEP_ALGORITHMS"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (named) return snprintf(path, size, "%s", named) < (int)size && *named;
+    if (cache && *cache) return snprintf(path, size, "%s/lockstep/algorithms.txt", cache) < (int)size;
+    return home && snprintf(path, size, "%s/.cache/lockstep/algorithms.txt", home) < (int)size;
+}
+
+/* What the file has for this key; the last line counts. */
+static int read_choice(const char *path, const char *key, cublasLtMatmulAlgo_t *algorithm) {
+    char line[LINE];
+    const size_t length = strlen(key);
+    int found = 0;
+    FILE *file = fopen(path, "r");
+    if (!file) return 0;
+    while (fgets(line, sizeof line, file))
+        if (!strncmp(line, key, length) && line[length] == '\t' && strlen(line + length + 1) >= HEX)
+            found |= from_hex(line + length + 1, algorithm);
+    fclose(file);
+    return found;
+}
+
+/* Lines are short and appended at once, so that processes that share the file do not mix them. */
+static void keep_choice(const char *path, const char *key, const cublasLtMatmulAlgo_t *algorithm) {
+    char text[HEX + 1], folder[PATH_SIZE];
+    to_hex(algorithm, text);
+    FILE *file = path_parent(folder, path) || folders_make(folder) ? NULL : fopen(path, "a");
+    if (!file || fprintf(file, "%s\t%s\n", key, text) < 0 || fflush(file))
+        log_line("warning: %s: cannot keep the choice of algorithms (%s): the next run will measure again, and may get "
+                 "other bits",
+                 path, strerror(errno));
+    if (file) fclose(file);
+}
+
+/* ---- measuring ---- */
+
+/* The least of several tries, in milliseconds; below 0: it cannot be run. */
+static float measure(struct exec *exec, const struct product *p, const cublasLtMatmulAlgo_t *algorithm,
+                     cudaEvent_t begin, cudaEvent_t end) {
+    float least = -1;
+    for (int i = 0; i <= TRIES; i++) { /* the first is not counted */
+        float time;
+        if (cudaEventRecord(begin, exec->stream) != cudaSuccess) return -1;
+        if (product_run_with(exec, p, algorithm) != CUBLAS_STATUS_SUCCESS) return -1;
+        if (cudaEventRecord(end, exec->stream) != cudaSuccess || cudaEventSynchronize(end) != cudaSuccess) return -1;
+        if (cudaEventElapsedTime(&time, begin, end) != cudaSuccess) return -1;
+        if (i && (least < 0 || time < least)) least = time;
+    }
+    return least;
+}
+
+static int fastest(struct exec *exec, struct product *p) {
+    cublasLtMatmulHeuristicResult_t list[PROPOSALS];
+    cudaEvent_t begin, end;
+    const int count = product_proposals(exec, p, list, PROPOSALS);
+    float best = -1;
+    TRY(cuda_check(cudaEventCreateWithFlags(&begin, cudaEventDefault), "measuring algorithms"));
+    TRY(cuda_check(cudaEventCreateWithFlags(&end, cudaEventDefault), "measuring algorithms"));
+    for (int i = 0; i < count; i++) {
+        const float time = measure(exec, p, &list[i].algo, begin, end);
+        if (time < 0 || (best >= 0 && time >= best)) continue;
+        best = time;
+        p->algorithm = list[i].algo;
+        p->chosen = 1;
+    }
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+    if (p->chosen) return 0;
+    return fail(STATUS_FAILED, "cuBLASLt %s has no algorithm for the product %s on %s", cuda_blas_version(), p->key,
+                cuda_device()->name);
+}
+
+/* On rank 0. Returns whether it had to be measured. */
+static int choose(struct exec *exec, struct product *p, const char *path, int *measured) {
+    char key[LINE];
+    full_key(p, key);
+    if (*path && read_choice(path, key, &p->algorithm)) {
+        p->chosen = 1;
+        return 0;
+    }
+    TRY(fastest(exec, p));
+    ++*measured;
+    if (*path) keep_choice(path, key, &p->algorithm);
+    return 0;
+}
+
+static struct product *same_key(struct exec *exec, int i) {
+    for (int k = 0; k < i; k++)
+        if (!strcmp(exec->products.list[k].key, exec->products.list[i].key)) return &exec->products.list[k];
+    return NULL;
+}
+
+static int choose_all(struct exec *exec, const char *path) {
+    int measured = 0;
+    for (int i = 0; i < exec->products.count; i++) {
+        struct product *p = &exec->products.list[i], *same = same_key(exec, i);
+        if (same)
+            p->algorithm = same->algorithm, p->chosen = 1;
+        else
+            TRY(choose(exec, p, path, &measured));
+    }
+    if (measured)
+        log_line("matrix products: measured algorithms for %d shapes; the choice is kept in %s", measured,
+                 *path ? path : "memory alone");
+    return 0;
+}
+
+int cuda_choose_algorithms(struct exec *exec) {
+    char path[1024] = "";
+    struct comm *comm = exec->comm;
+    const int alone = !comm || comm->size == 1;
+    int status = 0;
+    if (!file_name(path, sizeof path)) *path = 0;
+    if (alone || comm->rank == 0) status = choose_all(exec, path);
+    if (alone) return status;
+    TRY(comm_agree(comm, status));
+    for (int i = 0; i < exec->products.count; i++) {
+        TRY(comm_broadcast(comm, &exec->products.list[i].algorithm, sizeof(cublasLtMatmulAlgo_t)));
+        exec->products.list[i].chosen = 1;
+    }
+    return 0;
+}

@@ -1,0 +1,161 @@
+/* The inside of a plan loaded on a GPU; shared by the files of this folder.
+ *
+ * One process has one GPU. All of its memory is allocated at load: the arena, the store's entries that are missing, workspace. A
+ * segment is a list of launches on one stream; the host prepares nothing in between: what changes from step to step is in the step
+ * block on the device. Inputs travel on a stream of their own (copy.c). */
+#ifndef BACKEND_CUDA_CUDA_H
+#define BACKEND_CUDA_CUDA_H
+
+#include <cuda_runtime_api.h>
+
+#include "backend/backend.h"
+
+struct product;
+
+/* ---- device.c ---- */
+
+/* Whether there is a GPU that this process can use. */
+int cuda_has_device(void);
+
+/* 0, or the failure that `error` is, with what to do about it. `doing` completes "while …". */
+int cuda_check(cudaError_t error, const char *doing);
+
+/* Chooses this rank's GPU, once a process: among the GPUs of its host, by its number there. Fails where there is none that can be used. */
+int cuda_open_device(const struct comm *comm);
+
+/* Of the GPU that was chosen. */
+const struct cudaDeviceProp *cuda_device(void);
+
+/* ---- the libraries for matrix products: blas.c ---- */
+
+/* Opens cuBLASLt, once a process; its version in text. */
+int cuda_open_blas(void);
+const char *cuda_blas_version(void);
+
+/* ---- matrix products: product.c ---- */
+
+enum {
+    PRODUCT_WORKSPACE = 32 << 20
+}; /* bytes: what NVIDIA recommends on Hopper (cuBLAS documentation, cublasSetWorkspace) */
+
+enum epilogue {
+    EPILOGUE_NONE,
+    EPILOGUE_BIAS, /* c = a b + bias */
+    EPILOGUE_GELU, /* c = gelu(a b + bias), the bias where there is one; a b + bias itself in `aux` where there is that */
+    EPILOGUE_GELU_GRAD /* c = (a b) * gelu'(aux) */
+};
+
+/* c[m,n] = scale * op(a)[m,k] op(b)[k,n] + (add ? before[m,n] : 0), all row-major, rows *_stride elements apart; a is stored [k,m]
+ * where it is transposed, b [n,k]. Sums are float. `count` > 1: as many products at once, *_apart elements apart. */
+struct product_shape {
+    int64_t m, n, k;
+    int a_transposed, b_transposed, add;
+    int64_t a_stride, b_stride, c_stride, aux_stride;
+    int64_t count, a_apart, b_apart, c_apart;
+    enum dtype type, c_type; /* of a, b, bias and aux; of c and before */
+    enum epilogue epilogue;
+    int with_bias, with_aux;
+    float scale;
+};
+
+struct product_data {
+    const void *a, *b, *before, *bias;
+    void *c, *aux;
+};
+
+/* Appends a product to the exec's list; its number is products->count - 1 then. Data are where they will be whenever it is run. */
+int cuda_add_product(struct exec *exec, const struct product_shape *shape, const struct product_data *data);
+
+/* Finds an algorithm for each, in the order of `exec->products`: what the cache knows, else what is fastest on rank 0. Runs products on
+ * the exec's memory, and leaves what that brings there. */
+int cuda_choose_algorithms(struct exec *exec);
+
+int cuda_run_product(struct exec *exec, int product);
+void cuda_free_products(struct exec *exec);
+
+/* ---- ops: ops.c ---- */
+
+typedef void cuda_kernel(const struct kernel_args *args, cudaStream_t stream);
+
+struct cuda_op {
+    cuda_kernel *kernel[DTYPE_COUNT];                     /* by the type of values; */
+    int64_t (*workspace)(const struct kernel_args *args); /* bytes that it needs there */
+    int (*prepare)(struct exec *exec, int op,
+                   int64_t *bytes);        /* or: adds the op's products, says the bytes of workspace, */
+    int (*run)(struct exec *exec, int op); /* and runs it */
+};
+
+extern const struct cuda_op cuda_ops[];
+
+/* Pieces of ops (kernels/cuda/kernels.h) for one type of values. */
+struct cuda_pieces {
+    void (*sum_rows)(const void *x, int64_t rows, int64_t columns, int add, float *out, void *workspace,
+                     cudaStream_t stream);
+    void (*gelu)(const void *x, int64_t n, void *y, cudaStream_t stream);
+    void (*gelu_grad)(const void *dy, const void *x, int64_t n, void *dx, cudaStream_t stream);
+    void (*swiglu)(const void *x, int64_t rows, int64_t width, void *y, cudaStream_t stream);
+    void (*swiglu_grad)(const void *dy, const void *x, int64_t rows, int64_t width, void *dx, cudaStream_t stream);
+    void (*softcap)(const void *x, int64_t n, double cap, void *y, cudaStream_t stream);
+    void (*rope)(const struct kernel_args *a, int table, void *qkv, cudaStream_t stream);
+    void (*xent_rows)(const struct kernel_args *a, const void *logits, const int32_t *targets, int64_t rows,
+                      int64_t columns, float *lse, double *row_loss, cudaStream_t stream);
+    void (*mean_loss)(const double *row_loss, const int32_t *targets, int64_t rows, double *loss, cudaStream_t stream);
+    void (*xent_rows_grad)(const struct kernel_args *a, const void *logits, const int32_t *targets, const float *lse,
+                           const double *loss, const double *dloss, int64_t rows, int64_t columns, double cap,
+                           void *grad, cudaStream_t stream);
+};
+
+const struct cuda_pieces *cuda_pieces_of(enum dtype type);
+
+/* Those that are made of products: linear.c, naive.c. */
+int cuda_prepare_linear(struct exec *exec, int op, int64_t *bytes);
+int cuda_run_linear(struct exec *exec, int op);
+int cuda_prepare_linear_dx(struct exec *exec, int op, int64_t *bytes);
+int cuda_run_linear_dx(struct exec *exec, int op);
+int cuda_prepare_linear_dw(struct exec *exec, int op, int64_t *bytes);
+int cuda_run_linear_dw(struct exec *exec, int op);
+int cuda_prepare_head(struct exec *exec, int op, int64_t *bytes);
+int cuda_run_head(struct exec *exec, int op);
+int cuda_prepare_naive(struct exec *exec, int op, int64_t *bytes);
+int cuda_run_naive(struct exec *exec, int op);
+
+/* ---- copies: copy.c ---- */
+
+enum { SLOTS = 16 }; /* inputs that may be on their way at once */
+
+/* A ring of places for what the host writes: pinned on the host, and on the device. A copy goes to its place there on the stream
+ * `stream` while the step computes, and from there to its buffer when the step has come so far. */
+struct inputs {
+    char *host, *device;
+    int64_t slot_bytes;
+    int next;
+    cudaStream_t stream;
+    cudaEvent_t arrived[SLOTS], taken[SLOTS];
+};
+
+int cuda_open_inputs(struct exec *exec);
+void cuda_close_inputs(struct exec *exec);
+int cuda_copy(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
+
+struct exec {
+    const struct plan *plan;
+    struct comm *comm;
+    cudaStream_t stream;
+    char *arena, *workspace; /* workspace: of the op that runs */
+    int64_t workspace_bytes;
+    int *tables;           /* on the device: what attributes point to */
+    void **data;           /* where each buffer is, on the device */
+    struct op_attr *attrs; /* of each op, pointers into `tables` */
+    struct kernel_args *args;
+    enum dtype *types;  /* of each op's values */
+    int *first_product; /* of each op */
+    struct products {
+        struct product *list;
+        int count, room;
+        char *workspace;
+    } products;
+    struct inputs inputs;
+    int poison;
+};
+
+#endif

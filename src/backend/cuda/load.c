@@ -1,0 +1,300 @@
+/* The CUDA backend: memory, pointers and products are made at load, and running a segment is one loop that launches its ops. */
+#include "backend/cuda/cuda.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "kernels/cuda/kernels.h"
+
+/* What all of it takes, against what there is, before any of it is taken. */
+static int check_memory(const struct exec *exec, const struct store *store) {
+    const struct plan *plan = exec->plan;
+    int64_t need =
+        plan->arena_bytes + exec->workspace_bytes + PRODUCT_WORKSPACE + (store->count ? 0 : plan_store_bytes(plan));
+    size_t available, total;
+    const double gib = 1 << 30;
+    TRY(cuda_check(cudaMemGetInfo(&available, &total), "asking for its free memory"));
+    if (need <= (int64_t)available) return 0;
+    return fail(STATUS_FAILED,
+                "backend cuda: the plan needs %.2f GiB on %s, which has %.2f GiB free of %.2f GiB; less memory take: a "
+                "smaller train.micro_batch, train.recompute: block, train.precision: bf16, fuse.head, or "
+                "dist.zero: 2 on more ranks ('lockstep plan' tells how much)",
+                (double)need / gib, cuda_device()->name, (double)available / gib, (double)total / gib);
+}
+
+static int allocate(void **memory, int64_t bytes, const char *what) {
+    char doing[96];
+    *memory = NULL;
+    if (!bytes) return 0;
+    snprintf(doing, sizeof doing, "allocating %.2f GiB for %s", (double)bytes / (1 << 30), what);
+    return cuda_check(cudaMalloc(memory, (size_t)bytes), doing);
+}
+
+static int fill(struct exec *exec, void *memory, int byte, int64_t bytes) {
+    if (!bytes) return 0;
+    return cuda_check(cudaMemsetAsync(memory, byte, (size_t)bytes, exec->stream), "filling memory");
+}
+
+/* Adds the entry for a root buffer of the store unless a plan before made it. */
+static int store_entry(struct exec *exec, struct store *store, const struct buf *buf, void **data) {
+    int64_t bytes = buf_bytes(buf);
+    for (int i = 0; i < store->count; i++)
+        if (!strcmp(store->entry[i].name, buf->name)) {
+            if (store->entry[i].bytes != bytes)
+                return fail(STATUS_FAILED, "store: %s has %lld bytes, the plan wants %lld", buf->name,
+                            (long long)store->entry[i].bytes, (long long)bytes);
+            *data = store->entry[i].data;
+            return 0;
+        }
+    if (store->count == (int)(sizeof store->entry / sizeof *store->entry))
+        return fail(STATUS_FAILED, "store: too many entries");
+    struct store_entry *entry = &store->entry[store->count];
+    snprintf(entry->name, sizeof entry->name, "%s", buf->name);
+    entry->bytes = bytes;
+    TRY(allocate(&entry->data, bytes, buf->name));
+    store->count++;
+    *data = entry->data;
+    return fill(exec, entry->data, 0, bytes);
+}
+
+static int place_buffers(struct exec *exec, struct store *store) {
+    const struct plan *plan = exec->plan;
+    for (int b = 0; b < plan->n_bufs; b++) {
+        const struct buf *buf = &plan->bufs[b];
+        if (buf->alias != NONE)
+            exec->data[b] = (char *)exec->data[buf->alias] + buf->offset;
+        else if (buf->kind == BUF_PARAM || buf->kind == BUF_STATE)
+            TRY(store_entry(exec, store, buf, &exec->data[b]));
+        else
+            exec->data[b] = exec->arena + buf->offset;
+    }
+    return 0;
+}
+
+/* ---- attributes that point to tables: copies of those on the device ---- */
+
+static int64_t program_length(const struct op_attr *attr) { return attr->program[attr->rounds > 1 ? attr->rounds : 1]; }
+
+static int64_t order_length(const struct plan *plan, const struct op *op) { return buf_elems(&plan->bufs[op->in[0]]); }
+
+/* Copies each op's tables to `to` (NULL: only counts), and points its attributes there. Returns how many numbers they are. */
+static int64_t place_tables(struct exec *exec, int *to) {
+    const struct plan *plan = exec->plan;
+    int64_t used = 0;
+    for (int i = 0; i < plan->n_ops; i++) {
+        const struct op_attr *from = &plan->ops[i].attr;
+        if (from->program) {
+            int64_t count = program_length(from);
+            if (to) memcpy(to + used, from->program, (size_t)count * sizeof *to);
+            exec->attrs[i].program = exec->tables + used;
+            used += count;
+        }
+        if (from->order) {
+            int64_t count = order_length(plan, &plan->ops[i]);
+            if (to) memcpy(to + used, from->order, (size_t)count * sizeof *to);
+            exec->attrs[i].order = exec->tables + used;
+            used += count;
+        }
+    }
+    return used;
+}
+
+static int make_tables(struct exec *exec) {
+    const struct plan *plan = exec->plan;
+    for (int i = 0; i < plan->n_ops; i++) exec->attrs[i] = plan->ops[i].attr;
+    int64_t count = place_tables(exec, NULL);
+    if (!count) return 0;
+    int *host = malloc((size_t)count * sizeof *host);
+    if (!host) return fail(STATUS_FAILED, "backend cuda: out of memory");
+    int status = allocate((void **)&exec->tables, count * (int64_t)sizeof *host, "tables");
+    if (!status) {
+        place_tables(exec, host);
+        status = cuda_check(
+            cudaMemcpyAsync(exec->tables, host, (size_t)count * sizeof *host, cudaMemcpyHostToDevice, exec->stream),
+            "copying tables");
+    }
+    if (!status) status = cuda_check(cudaStreamSynchronize(exec->stream), "copying tables");
+    free(host);
+    return status;
+}
+
+/* ---- ops ---- */
+
+static void set_view(const struct exec *exec, int buf, struct view *view) {
+    if (buf == NONE) return;
+    view->data = exec->data[buf];
+    memcpy(view->dim, exec->plan->bufs[buf].dim, sizeof view->dim);
+}
+
+/* Shapes and types, which say how much workspace is needed; data come later. */
+static int prepare_op(struct exec *exec, int i) {
+    const struct op *op = &exec->plan->ops[i];
+    const struct cuda_op *row = &cuda_ops[op->kind];
+    struct kernel_args *args = &exec->args[i];
+    exec->types[i] = backend_type_of_values(exec->plan, op);
+    for (int k = 0; k < MAX_OUT; k++) set_view(exec, op->out[k], &args->out[k]);
+    for (int k = 0; k < MAX_IN; k++) set_view(exec, op->in[k], &args->in[k]);
+    args->attr = &exec->attrs[i];
+    args->add = op->add;
+    args->step = exec->data[exec->plan->step];
+    exec->first_product[i] = exec->products.count;
+    if (op_info[op->kind].lane == LANE_COMM)
+        return fail(STATUS_FAILED, "backend cuda: more than one rank needs NCCL, which this version does not have yet; "
+                                   "run one rank, or 'backend: cpu'");
+    if (!row->run && !row->kernel[exec->types[i]])
+        return fail(STATUS_FAILED, "backend cuda: op %s has no kernel for %s", op_info[op->kind].name,
+                    dtype_name(exec->types[i]));
+    int64_t bytes = row->workspace ? row->workspace(args) : 0;
+    if (row->prepare) TRY(row->prepare(exec, i, &bytes));
+    if (bytes > exec->workspace_bytes) exec->workspace_bytes = bytes;
+    return 0;
+}
+
+/* Twice: workspace must be known before any memory is taken, and what products are given only after it. */
+static int prepare_ops(struct exec *exec) {
+    cuda_free_products(exec);
+    for (int i = 0; i < exec->plan->n_ops; i++) TRY(prepare_op(exec, i));
+    for (int i = 0; i < exec->plan->n_ops; i++) {
+        exec->args[i].scratch = exec->workspace;
+        exec->args[i].scratch_stride = (size_t)exec->workspace_bytes;
+    }
+    return 0;
+}
+
+static void cuda_unload(struct exec *exec) {
+    if (!exec) return;
+    if (exec->stream) cudaStreamSynchronize(exec->stream);
+    cuda_close_inputs(exec);
+    cuda_free_products(exec);
+    cudaFree(exec->products.workspace);
+    free(exec->products.list);
+    cudaFree(exec->arena);
+    cudaFree(exec->workspace);
+    cudaFree(exec->tables);
+    if (exec->stream) cudaStreamDestroy(exec->stream);
+    free(exec->data);
+    free(exec->attrs);
+    free(exec->args);
+    free(exec->types);
+    free(exec->first_product);
+    free(exec);
+}
+
+static int load(struct exec *exec, struct store *store) {
+    const struct plan *plan = exec->plan;
+    exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
+    exec->attrs = calloc((size_t)plan->n_ops + 1, sizeof *exec->attrs);
+    exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
+    exec->types = calloc((size_t)plan->n_ops + 1, sizeof *exec->types);
+    exec->first_product = calloc((size_t)plan->n_ops + 1, sizeof *exec->first_product);
+    if (!exec->data || !exec->attrs || !exec->args || !exec->types || !exec->first_product)
+        return fail(STATUS_FAILED, "backend cuda: out of memory");
+    TRY(cuda_open_device(exec->comm));
+    TRY(cuda_open_blas());
+    TRY(cuda_check(cudaStreamCreateWithFlags(&exec->stream, cudaStreamNonBlocking), "starting"));
+    TRY(make_tables(exec));
+    TRY(prepare_ops(exec));
+    TRY(check_memory(exec, store));
+    TRY(allocate((void **)&exec->arena, plan->arena_bytes, "the arena"));
+    TRY(allocate((void **)&exec->workspace, exec->workspace_bytes, "workspace"));
+    TRY(allocate((void **)&exec->products.workspace, PRODUCT_WORKSPACE, "matrix products"));
+    TRY(place_buffers(exec, store));
+    TRY(prepare_ops(exec));
+    TRY(cuda_open_inputs(exec));
+    TRY(fill(exec, exec->arena, 0, plan->arena_bytes));
+    TRY(cuda_choose_algorithms(exec));
+    TRY(fill(exec, exec->arena, 0, plan->arena_bytes));
+    if (exec->poison)
+        TRY(fill(exec, exec->arena + plan->persistent_bytes, 0xff, plan->arena_bytes - plan->persistent_bytes));
+    return cuda_check(cudaStreamSynchronize(exec->stream), "loading the plan");
+}
+
+static int cuda_load(const struct plan *plan, struct store *store, struct comm *comm, struct exec **out) {
+    struct exec *exec = calloc(1, sizeof *exec);
+    if (!exec) return fail(STATUS_FAILED, "backend cuda: out of memory");
+    exec->plan = plan;
+    exec->comm = comm;
+    exec->poison = backend_poisons();
+    int status = load(exec, store);
+    if (status)
+        cuda_unload(exec);
+    else
+        *out = exec;
+    return status;
+}
+
+static int launch(struct exec *exec, int i) {
+    const struct cuda_op *row = &cuda_ops[exec->plan->ops[i].kind];
+    if (row->run) return row->run(exec, i);
+    row->kernel[exec->types[i]](&exec->args[i], exec->stream);
+    return 0;
+}
+
+static int poison(void *context, int buf) {
+    struct exec *exec = context;
+    return fill(exec, exec->data[buf], 0xff, buf_bytes(&exec->plan->bufs[buf]));
+}
+
+static int cuda_run(struct exec *exec, enum segment segment) {
+    const struct plan *plan = exec->plan;
+    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
+        TRY(launch(exec, i));
+        if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
+    }
+    return cuda_check(cudaGetLastError(), "launching a segment");
+}
+
+static int cuda_run_op(struct exec *exec, int i) {
+    TRY(launch(exec, i));
+    TRY(cuda_check(cudaGetLastError(), "launching an op"));
+    return cuda_check(cudaStreamSynchronize(exec->stream), op_info[exec->plan->ops[i].kind].name);
+}
+
+static int cuda_wait(struct exec *exec, double deadline_s) {
+    const double end = clock_seconds() + deadline_s;
+    cudaError_t error = cudaErrorNotReady;
+    if (deadline_s <= 0) return cuda_check(cudaStreamSynchronize(exec->stream), "running a step");
+    while (error == cudaErrorNotReady) {
+        error = cudaStreamQuery(exec->stream);
+        if (error == cudaErrorNotReady && clock_seconds() > end)
+            return fail(STATUS_FAILED, "%s has not finished its work after %.0f s: it hangs", cuda_device()->name,
+                        deadline_s);
+    }
+    return cuda_check(error, "running a step");
+}
+
+static void cuda_free_store(struct store *store) {
+    for (int i = 0; i < store->count; i++) cudaFree(store->entry[i].data);
+    store->count = 0;
+}
+
+static int cuda_host_new(void **memory, int64_t bytes) {
+    return cuda_check(cudaHostAlloc(memory, (size_t)bytes, cudaHostAllocDefault),
+                      "allocating pinned memory of the host");
+}
+
+static void cuda_host_free(void *memory) {
+    if (memory) cudaFreeHost(memory);
+}
+
+static double cuda_ceiling(enum ceiling kind, double seconds) {
+    (void)kind, (void)seconds;
+    return 0;
+}
+
+const struct backend backend_cuda = {
+    .name = "cuda",
+    .load = cuda_load,
+    .run = cuda_run,
+    .run_op = cuda_run_op,
+    .wait = cuda_wait,
+    .copy = cuda_copy,
+    .unload = cuda_unload,
+    .free_store = cuda_free_store,
+    .host_new = cuda_host_new,
+    .host_free = cuda_host_free,
+    .ceiling = cuda_ceiling,
+};
