@@ -62,7 +62,9 @@ static void training_allocates_nothing(void **state) {
     if (comm_open(&comm)) fail_msg("%s", fail_message());
     if (comm.rank) rmdir(scratch);
     assert_int_equal(comm_broadcast(&comm, scratch, (int64_t)strlen(scratch)), 0); /* one folder for all */
-    struct train_options options = {.on_step = on_step};
+    char timeline[128]; /* recorded and written between the two counts */
+    snprintf(timeline, sizeof timeline, "%s/trace.json", scratch);
+    struct train_options options = {.on_step = on_step, .trace = timeline, .trace_first = 20, .trace_end = 40};
     config_defaults(&c);
     snprintf(c.runs_dir, sizeof c.runs_dir, "%s", scratch);
     snprintf(c.data.train, sizeof c.data.train, "stories:50000:3");

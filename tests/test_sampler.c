@@ -122,8 +122,8 @@ static void same_for_all_ranks_and_after_resume(void **state) {
                 int64_t lo = 8 * rank / rank_counts[c], hi = 8 * (rank + 1) / rank_counts[c];
                 struct prefetch p;
                 const struct prefetched *got;
-                must(prefetch_open(&p, &s, (struct prefetch_slots){lo, 1, hi - lo}, resume,
-                                   rank % 2)); /* with and without the thread */
+                must(prefetch_open(&p, &s, (struct prefetch_slots){lo, 1, hi - lo}, resume, rank % 2,
+                                   NULL)); /* with and without the thread */
                 for (int64_t step = resume; step < 20; step++)
                     for (int64_t slot = lo; slot < hi; slot++)
                         for (int64_t micro = 0; micro < 2; micro++) {
@@ -388,7 +388,7 @@ static void bad_tokens_are_told(void **state) {
     options.vocab = 1100;
     memory_open(&m, tokens, 1000, NULL);
     must(sampler_open(&s, &m.source, 1, &options));
-    must(prefetch_open(&p, &s, (struct prefetch_slots){0, 1, 8}, 0, 1));
+    must(prefetch_open(&p, &s, (struct prefetch_slots){0, 1, 8}, 0, 1, NULL));
     for (int i = 0; i < 200 && !status; i++) status = prefetch_next(&p, 60, &got);
     assert_int_equal(status, STATUS_BAD_DATA);
     assert_non_null(strstr(fail_message(), "memory: token 500 is 1100, outside the model's vocabulary of 1100"));
@@ -408,7 +408,7 @@ static void prefetch_stops_at_any_time(void **state) {
     for (int taken = 0; taken < 8; taken++) {
         struct prefetch p;
         const struct prefetched *got;
-        must(prefetch_open(&p, &s, (struct prefetch_slots){2, 1, 1}, 4, 1));
+        must(prefetch_open(&p, &s, (struct prefetch_slots){2, 1, 1}, 4, 1, NULL));
         for (int i = 0; i < taken; i++) must(prefetch_next(&p, 60, &got));
         prefetch_close(&p);
     }
@@ -426,7 +426,7 @@ static void prefetch_has_a_limit(void **state) {
     const struct prefetched *got;
     memory_open(&m, tokens, 1000, NULL);
     must(sampler_open(&s, &m.source, 1, &small));
-    must(prefetch_open(&p, &s, (struct prefetch_slots){0, 1, 1}, 0, 0));
+    must(prefetch_open(&p, &s, (struct prefetch_slots){0, 1, 1}, 0, 0, NULL));
     p.running = 1; /* and there is none that would fill a batch */
     assert_int_equal(prefetch_next(&p, 2, &got), STATUS_FAILED);
     assert_non_null(strstr(fail_message(), "no batch could be read for 2 s"));

@@ -5,6 +5,7 @@
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 
+#include "base/trace.h"
 #include "comm/comm.h"
 #include "plan/plan.h"
 
@@ -28,6 +29,9 @@ struct backend {
     int (*run_op)(struct exec *exec, int op);
     /* Returns when all that was run is done; fails when that takes longer than the deadline (0: none). */
     int (*wait)(struct exec *exec, double deadline_s);
+    /* From now on each op that runs is added to `trace`, which is the caller's and knows the plan's ops; NULL: no more. Called once after
+     * load(), before anything runs, when it may allocate. A device with clocks of its own records at wait(). NULL where ops are not timed. */
+    int (*trace)(struct exec *exec, struct trace *trace);
     /* Between `host` and bytes [offset, offset + bytes) of buffer `buf`. */
     int (*copy)(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
     void (*unload)(struct exec *exec);

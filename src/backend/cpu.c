@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/clock.h"
 
 /* One row an op: its kernels by the type of its values. Ops of LANE_COMM have none. */
 #define COMPUTE(name)                                                                                                  \
@@ -102,6 +103,7 @@ static void cpu_unload(struct exec *exec) {
     free(exec->receives);
     free(exec->started);
     free(exec->started_in);
+    free(exec->slices);
     free(exec->counts);
     free(exec);
 }
@@ -179,7 +181,10 @@ static int poison(void *context, int buf) {
 /* Messages move on only while the transport is called. */
 static int cpu_run_op(struct exec *exec, int i) {
     if (!exec->kernel[i]) return cpu_communicate(exec, &exec->plan->ops[i]);
+    struct trace *trace = exec->trace;
+    double begin = trace ? clock_seconds() : 0;
     exec->kernel[i](&exec->args[i]);
+    if (trace) trace_add(trace, TRACE_COMPUTE, &trace->ops[i], NULL, begin, clock_seconds());
     return exec->comm && exec->comm->under_way ? comm_poll(exec->comm) : 0;
 }
 
@@ -196,6 +201,12 @@ static int cpu_run(struct exec *exec, enum segment segment) {
 /* run() returns when the work is done. */
 static int cpu_wait(struct exec *exec, double deadline_s) {
     (void)exec, (void)deadline_s;
+    return 0;
+}
+
+static int cpu_trace(struct exec *exec, struct trace *trace) {
+    exec->trace = trace;
+    for (int line = 0; exec->slices && line <= exec->plan->lines; line++) exec->slices[line] = -1;
     return 0;
 }
 
@@ -223,6 +234,7 @@ const struct backend backend_cpu = {
     .run = cpu_run,
     .run_op = cpu_run_op,
     .wait = cpu_wait,
+    .trace = cpu_trace,
     .copy = cpu_copy,
     .unload = cpu_unload,
     .free_store = cpu_free_store,

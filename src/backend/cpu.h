@@ -16,11 +16,13 @@ struct exec {
     struct kernel_args *args; /* what each op's kernel is given, made at load, */
     cpu_kernel **kernel;      /* and the kernel; NULL: an op of LANE_COMM */
     int poison;
+    struct trace *trace; /* NULL: nobody wants to know when what ran */
 
     /* Communication, sized at load (cpu_comm.c). */
     struct comm_message *sends, *receives;
     const struct op **started; /* by line: what started there last, */
     int64_t *started_in;       /* and in which step */
+    int64_t *slices;           /* and its number in the trace; -1: none */
     int64_t *counts;           /* for each rank */
 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 
 int cpu_prepare_comm(struct exec *exec) {
     const struct plan *plan = exec->plan;
@@ -12,8 +13,9 @@ int cpu_prepare_comm(struct exec *exec) {
     int *messages = calloc(lines, sizeof *messages);
     exec->started = calloc(lines, sizeof *exec->started);
     exec->started_in = calloc(lines, sizeof *exec->started_in);
+    exec->slices = calloc(lines, sizeof *exec->slices);
     exec->counts = calloc((size_t)plan->request.ranks, sizeof *exec->counts);
-    if (!messages || !exec->started || !exec->started_in || !exec->counts) {
+    if (!messages || !exec->started || !exec->started_in || !exec->slices || !exec->counts) {
         free(messages);
         return fail(STATUS_FAILED, "backend cpu: out of memory");
     }
@@ -88,16 +90,32 @@ static int wait(struct exec *exec, const struct op *op) {
     return status;
 }
 
+static int traced_wait(struct exec *exec, const struct op *op) {
+    struct trace *trace = exec->trace;
+    const struct op *ops = exec->plan->ops, *started = exec->started[op->attr.line];
+    if (!trace) return wait(exec, op);
+    double begin = clock_seconds();
+    TRY(wait(exec, op));
+    trace_add(trace, TRACE_WAITING, &trace->ops[op - ops], started ? &trace->ops[started - ops] : NULL, begin,
+              clock_seconds());
+    trace_end(trace, exec->slices[op->attr.line], 0);
+    exec->slices[op->attr.line] = -1; /* a second wait, in another segment, finds nothing under way */
+    return 0;
+}
+
 /* Parameters that come back are waited for in the next step: messages say the step that sent them. */
 static void note_start(struct exec *exec, const struct op *op) {
     exec->started[op->attr.line] = op;
     exec->started_in[op->attr.line] = exec->comm->phase.step;
+    if (exec->trace)
+        exec->slices[op->attr.line] =
+            trace_begin(exec->trace, TRACE_COMM, &exec->trace->ops[op - exec->plan->ops], exec->comm->phase.step);
 }
 
 int cpu_communicate(struct exec *exec, const struct op *op) {
     switch (op->kind) {
     case OP_wait:
-        return wait(exec, op);
+        return traced_wait(exec, op);
     case OP_exchange:
     case OP_all_gather:
     case OP_gather_losses:

@@ -15,6 +15,10 @@ static const char usage[] =
     "\n"
     "  --set KEY=VALUE                    override a key of the config; may be given again\n"
     "  --run NAME                         the run's name (key name)\n"
+    "  --trace FILE                       write a timeline of some steps, for ui.perfetto.dev: every op, "
+    "communication\n"
+    "                                     and waiting of every rank (docs/trace.md)\n"
+    "  --trace-steps FIRST:END            which steps, END not included (default: five, after the first two: 2:7)\n"
     "  --help-config                      print every key with its type, default and range\n"
     "\n"
     "Short names of settings:\n";
@@ -26,6 +30,7 @@ static const char more_usage[] =
     "  mpirun -np 4 lockstep train configs/shakespeare.yaml --set train.steps=500 --run trial\n"
     "  mpirun -np 2 lockstep train --resume runs/trial\n"
     "  lockstep train configs/tiny.yaml --run modern --use-rope --use-rmsnorm --use-swiglu --n-kv-heads 2\n"
+    "  lockstep train configs/tiny.yaml --run timed --trace timed.json --trace-steps 10:12\n"
     "  lockstep train configs/tiny.yaml --run tuned --set train.stage=2 --set train.init_from=runs/tiny --set "
     "train.lr=3e-4\n"
     "\n"
@@ -35,19 +40,37 @@ static const char more_usage[] =
     "longer than a\n"
     "second; give them time with: mpirun --mca odls_base_sigkill_timeout 120 (launch/quickstart does).\n";
 
-enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_HELP_CONFIG, OPT_HELP };
+enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_HELP_CONFIG, OPT_HELP, OPT_TRACE, OPT_TRACE_STEPS };
 
 static const struct option own_options[] = {
-    {"set", required_argument, NULL, OPT_SET},       {"run", required_argument, NULL, OPT_RUN},
-    {"resume", required_argument, NULL, OPT_RESUME}, {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
-    {"help", no_argument, NULL, OPT_HELP},           {NULL, 0, NULL, 0},
+    {"set", required_argument, NULL, OPT_SET},
+    {"run", required_argument, NULL, OPT_RUN},
+    {"resume", required_argument, NULL, OPT_RESUME},
+    {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"trace", required_argument, NULL, OPT_TRACE},
+    {"trace-steps", required_argument, NULL, OPT_TRACE_STEPS},
+    {NULL, 0, NULL, 0},
 };
 
 struct request {
     const char *config, *resume;
-    int done; /* help was printed */
+    const char *trace;
+    long long trace_first, trace_end; /* end 0: not asked for */
+    int done;                         /* help was printed */
     struct option options[CLI_FLAGS_ROOM];
 };
+
+static int read_steps(const char *text, struct request *request) {
+    int read = 0;
+    if (sscanf(text, "%lld:%lld%n", &request->trace_first, &request->trace_end, &read) == 2 && !text[read] &&
+        request->trace_first >= 0 && request->trace_end > request->trace_first)
+        return 0;
+    return fail(
+        STATUS_USAGE,
+        "--trace-steps %s: write FIRST:END, such as 2:7 for steps 2 to 6; steps count from 0 as in metrics.jsonl",
+        text);
+}
 
 /* First look: what to read before any --set applies. */
 static int find_files(int argc, char **argv, int print, struct request *request) {
@@ -57,6 +80,8 @@ static int find_files(int argc, char **argv, int print, struct request *request)
     for (int c; (c = getopt_long(argc, argv, "", request->options, NULL)) != -1;) {
         if (c == '?') return cli_bad_option("train", argv);
         if (c == OPT_RESUME) request->resume = optarg;
+        if (c == OPT_TRACE) request->trace = optarg;
+        if (c == OPT_TRACE_STEPS) TRY(read_steps(optarg, request));
         if (c == OPT_HELP || c == OPT_HELP_CONFIG) {
             if (print && c == OPT_HELP) {
                 fputs(usage, stdout);
@@ -70,6 +95,8 @@ static int find_files(int argc, char **argv, int print, struct request *request)
     }
     if (optind < argc) request->config = argv[optind++];
     if (optind < argc) return fail(STATUS_USAGE, "lockstep train: '%s' is one argument too many", argv[optind]);
+    if (request->trace_end && !request->trace)
+        return fail(STATUS_USAGE, "--trace-steps: of what? Give --trace FILE, too");
     if (!request->config == !request->resume)
         return fail(STATUS_USAGE,
                     "lockstep train: give a CONFIG.yaml, or --resume RUNDIR; see 'lockstep train --help'");
@@ -131,6 +158,9 @@ int cli_train(int argc, char **argv) {
     if (!status && !request.done) status = log_open(NULL, comm.rank);
     train.build = BUILD_ID;
     train.resume = request.resume;
+    train.trace = request.trace;
+    train.trace_first = request.trace_first;
+    train.trace_end = request.trace_end;
     if (!status && !request.done) status = train_run(&config, &comm, &train);
     return report(&comm, status);
 }

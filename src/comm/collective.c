@@ -57,3 +57,10 @@ int comm_largest(struct comm *comm, int *value) {
         if (comm->values[r] > *value) *value = comm->values[r];
     return 0;
 }
+
+int comm_to_first(struct comm *comm, int from, void *data, int64_t bytes) {
+    if (from == 0 || (comm->rank != 0 && comm->rank != from)) return 0;
+    comm->room[0] = (struct comm_message){comm->rank ? 0 : from, data, bytes};
+    TRY(comm_start(comm, 0, comm->room, comm->rank != 0, comm->room, comm->rank == 0));
+    return comm_wait(comm, 0);
+}

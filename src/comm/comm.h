@@ -133,6 +133,8 @@ int comm_gather(struct comm *comm, void *base, const int64_t *offset, const int6
 int comm_gather_equal(struct comm *comm, const void *mine, void *all, int64_t bytes);
 int comm_broadcast(struct comm *comm, void *data, int64_t bytes); /* from rank 0 */
 int comm_largest(struct comm *comm, int *value);                  /* `value` becomes the largest of all ranks */
+/* `data` of rank `from` reaches rank 0's. Only these two take part; from 0 does nothing. */
+int comm_to_first(struct comm *comm, int from, void *data, int64_t bytes);
 
 /* Ends all ranks at once with this status, after this one has said why; the others then stay silent. May not return. */
 void comm_stop(struct comm *comm, int status);

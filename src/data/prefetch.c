@@ -19,6 +19,8 @@ static int read_batch(struct prefetch *p, struct prefetched *next) {
     return 0;
 }
 
+static const struct trace_label label = TRACE_LABEL("read micro-batch");
+
 static void fill(struct prefetch *p, int64_t number) {
     struct prefetched *next = &p->ring[number % PREFETCH_DEPTH];
     int64_t micros = p->sampler->options.micro_batches, a_step = p->slots.count * micros;
@@ -27,7 +29,9 @@ static void fill(struct prefetch *p, int64_t number) {
     next->slot = p->slots.first + inside / micros * p->slots.step;
     next->micro = inside % micros;
     next->failure.status = 0;
+    int64_t slice = trace_begin(p->trace, TRACE_DATA, &label, next->step);
     failure_keep(&next->failure, read_batch(p, next));
+    trace_end(p->trace, slice, 0);
 }
 
 /* A place of the ring is free once the taker has come past it. */
@@ -56,10 +60,11 @@ static int start_thread(struct prefetch *p) {
 }
 
 int prefetch_open(struct prefetch *p, const struct sampler *sampler, struct prefetch_slots slots, int64_t step,
-                  int ahead) {
+                  int ahead, struct trace *trace) {
     int64_t elems = sampler->options.batch * sampler->options.window;
     memset(p, 0, sizeof *p);
     p->sampler = sampler;
+    p->trace = trace;
     p->slots = slots;
     p->first_step = step;
     p->counted_step = -1;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/check.h"
+#include "base/trace.h"
 #include "data/sampler.h"
 
 enum { PREFETCH_DEPTH = 3 };
@@ -24,6 +25,7 @@ struct prefetch_slots {
 
 struct prefetch {
     const struct sampler *sampler;
+    struct trace *trace; /* where the time that it takes is told; may be NULL */
     struct prefetch_slots slots;
     struct prefetched ring[PREFETCH_DEPTH];
     int32_t *memory;
@@ -37,9 +39,9 @@ struct prefetch {
 };
 
 /* Starts at the first micro-batch of `step`. The sampler must outlive it, and is its alone. Without `ahead` there is no thread:
- * each micro-batch is filled when it is asked for. */
+ * each micro-batch is filled when it is asked for. `trace` may be NULL. */
 int prefetch_open(struct prefetch *prefetch, const struct sampler *sampler, struct prefetch_slots slots, int64_t step,
-                  int ahead);
+                  int ahead, struct trace *trace);
 void prefetch_close(struct prefetch *prefetch);
 
 /* The next micro-batch of this rank, in the order of steps, slots and micro-batches; valid until the next call. Fails where

@@ -15,6 +15,7 @@
 
 #include "base/dtype.h"
 #include "base/kernel.h"
+#include "base/trace.h"
 #include "config/config.h"
 
 enum op_kind {
@@ -198,6 +199,9 @@ int plan_overlap(struct plan *plan,
                  const struct config *config);                   /* overlap.c: the sum over slots and ranks, and when */
 int plan_update(struct plan *plan, const struct config *config); /* update.c: norm, clip, AdamW */
 int plan_memory(struct plan *plan);                              /* memory.c: places every buffer */
+
+/* What a timeline says of each op, by number; the caller's: free(). The plan must outlive it. */
+int plan_labels(const struct plan *plan, struct trace_label **labels);
 
 /* Prints the plan as a hand-written forward and backward would read. */
 void plan_explain(const struct plan *plan, FILE *out);

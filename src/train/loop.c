@@ -5,6 +5,9 @@
 #include "base/log.h"
 #include "train/trainer.h"
 
+static const struct trace_label evaluation = TRACE_LABEL("evaluation"), step_label = TRACE_LABEL("step"),
+                                ranks_label = TRACE_LABEL("ranks");
+
 /* An evaluation that a signal cuts short is not reported: the caller checks for a stop next. */
 static int evaluate(struct trainer *t, struct step_report *report) {
     int64_t tokens;
@@ -12,8 +15,10 @@ static int evaluate(struct trainer *t, struct step_report *report) {
     report->evaluated = 1;
     const struct comm_phase before = t->comm->phase;
     t->comm->phase.doing = "the evaluation";
+    int64_t slice = trace_begin(t->trace, TRACE_EVALUATION, &evaluation, t->step);
     int status =
         run_evaluate(&t->run, &t->val, t->config->train.eval_batches, &stop_signal, &report->val_loss, &tokens);
+    trace_end(t->trace, slice, 0);
     t->comm->phase = before;
     if (!status && t->config->ckpt.keep_best && !t->comm->rank)
         status = metrics_add_loss(&t->losses, t->step, report->val_loss);
@@ -24,7 +29,9 @@ static int evaluate(struct trainer *t, struct step_report *report) {
 static int check_stop(struct trainer *t) {
     int mine = 2 * stop_signal + saving_is_under_way(t), signal = 0, writing = 0;
     int *all = t->comm->size > 1 ? t->comm->values : &mine;
+    double begin = t->trace ? clock_seconds() : 0;
     TRY(comm_gather_equal(t->comm, &mine, all, sizeof mine));
+    if (t->trace) trace_add(t->trace, TRACE_WAITING, &ranks_label, NULL, begin, clock_seconds());
     for (int r = 0; r < t->comm->size; r++) {
         signal |= all[r] / 2;
         writing |= all[r] % 2;
@@ -54,15 +61,19 @@ static int one_step(struct trainer *t) {
     const struct config *c = t->config;
     struct step_report report = {0};
     t->comm->phase.step = t->step;
+    tracing_begin_step(t);
     if (c->train.eval_every && t->step > 0 && t->step % c->train.eval_every == 0) TRY(evaluate(t, &report));
     TRY(check_stop(t));
+    int64_t slice = trace_begin(t->trace, TRACE_STEP, &step_label, t->step);
     int status = trainer_step(t, &report);
+    trace_end(t->trace, slice, report.loss);
     if (status && !t->comm->agreed && *fail_message()) return fail_within(status, "step %lld: ", (long long)t->step);
     TRY(status);
     TRY(metrics_write(t, &report));
     progress_step(t, &report);
     TRY(count_step(t, &report));
     if (c->ckpt.every && t->step % c->ckpt.every == 0) TRY(trainer_save(t, 1));
+    TRY(tracing_end_step(t));
     return t->options->on_step ? t->options->on_step(t->options->context, report.step) : 0;
 }
 
@@ -97,6 +108,7 @@ int train_run(const struct config *config, struct comm *comm, const struct train
         status = loop(&t);
         if (status == STATUS_STOPPED) {
             int saved = trainer_save(&t, 0);
+            if (!saved) saved = tracing_finish(&t);
             if (saved) status = saved;
         }
         if (status && status != STATUS_STOPPED && (comm->agreed || comm->size == 1))

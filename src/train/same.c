@@ -46,6 +46,8 @@ int trainer_same_config(struct trainer *t) {
     if (out) {
         const struct train_options *o = t->options;
         fprintf(out, "lockstep %s\nresume: %s\n", o->build ? o->build : "", o->resume ? o->resume : "");
+        fprintf(out, "trace: %s, steps %lld:%lld\n", o->trace ? o->trace : "no", (long long)o->trace_first,
+                (long long)o->trace_end);
         for (int i = 0; i < config_schema.count; i++) {
             char value[SCHEMA_VALUE];
             schema_write(&config_schema.keys[i], t->config, value);

@@ -43,9 +43,17 @@ int saving_open(struct trainer *t) {
     return 0;
 }
 
+static int write_files(struct saving *s) {
+    static const struct trace_label label = TRACE_LABEL("write checkpoint");
+    int64_t slice = trace_begin(s->trace, TRACE_CHECKPOINT, &label, s->step);
+    int status = ckpt_save_write(s->save);
+    trace_end(s->trace, slice, 0);
+    return status;
+}
+
 static void *write_beside(void *argument) {
     struct saving *s = argument;
-    failure_keep(&s->failure, ckpt_save_write(s->save));
+    failure_keep(&s->failure, write_files(s));
     s->done = 1;
     return NULL;
 }
@@ -117,6 +125,7 @@ static int begin(struct trainer *t, int beside) {
     TRY(comm_agree(t->comm, status));
     s->group = trainer_group(t);
     s->step = t->step;
+    s->trace = t->trace;
     snprintf(s->folder, sizeof s->folder, "%s/ckpt", t->folder);
     return ckpt_save_begin(s->folder, &meta, arrays, count, t->tokenizer_json, &s->group, &s->save);
 }
@@ -157,9 +166,17 @@ static int save_now(struct trainer *t, int beside) {
     TRY(finish(t));
     if (t->saved_step == t->step) return 0;
     TRY(begin(t, beside));
-    if (!beside) return end(t, ckpt_save_write(s->save), 0);
+    if (!beside) return end(t, write_files(s), 0);
     start_writing(s);
     return 0;
+}
+
+/* For checkpoints training has stood still since then. */
+static void add_stall(struct trainer *t, double start) {
+    static const struct trace_label label = TRACE_LABEL("checkpoint");
+    double now = clock_seconds();
+    t->saving.stall_s += now - start;
+    trace_add(t->trace, TRACE_WAITING, &label, NULL, start, now);
 }
 
 int trainer_save(struct trainer *t, int beside) {
@@ -173,7 +190,7 @@ int trainer_save(struct trainer *t, int beside) {
     trainer_file_phase(t, "the files of the checkpoint");
     if (!status) status = save_now(t, beside && t->saving.beside);
     t->comm->phase = before;
-    t->saving.stall_s += clock_seconds() - start;
+    add_stall(t, start);
     return status;
 }
 
@@ -187,7 +204,7 @@ int saving_finish(struct trainer *t) {
     t->comm->phase.step = t->saving.step;
     int status = finish(t);
     t->comm->phase = before;
-    t->saving.stall_s += clock_seconds() - start;
+    add_stall(t, start);
     return status;
 }
 

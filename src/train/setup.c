@@ -109,6 +109,7 @@ static int open_run(struct trainer *t) {
                                    .batch = (int)c->train.micro_batch,
                                    .time = (int)c->train.seq_len};
     TRY(run_open(&t->run, c, &request, t->comm, t->options->backend));
+    TRY(tracing_open(t));
     if (c->dist.progress == PROGRESS_THREAD) TRY(comm_thread_start(t->comm));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);
     if (!t->slot_losses) return fail(STATUS_FAILED, "out of memory");
@@ -121,7 +122,7 @@ static int open_run(struct trainer *t) {
 static int open_prefetch(struct trainer *t) {
     const struct plan *plan = t->run.plan;
     const struct prefetch_slots slots = {plan->slot_lo, plan->slot_step, plan_n_slots(plan)};
-    return prefetch_open(&t->prefetch, &t->sampler, slots, t->step, t->config->data.prefetch);
+    return prefetch_open(&t->prefetch, &t->sampler, slots, t->step, t->config->data.prefetch, t->trace);
 }
 
 /* A signal while there is nothing to save yet. */
@@ -139,6 +140,7 @@ static int open_stages(struct trainer *t) {
     struct comm *comm = t->comm;
     const struct train_options *options = t->options;
     TRY(trainer_same_config(t));
+    TRY(comm_agree(comm, tracing_check(t)));
     TRY(comm_agree(comm, open_data(t)));
     TRY(trainer_same_data(t));
     TRY(poll_stop(t));
@@ -150,6 +152,7 @@ static int open_stages(struct trainer *t) {
     if (!options->resume && t->config->train.stage == 2)
         log_line("stage 2: starts from the weights of %s", t->config->train.init_from);
     if (options->resume) TRY(trainer_resume(t));
+    TRY(comm_agree(comm, tracing_open_file(t)));
     TRY(comm_agree(comm, open_prefetch(t)));
     TRY(comm_agree(comm, write_config(t))); /* not before it is certain that a resumed run can go on with it */
     TRY(comm_agree(comm, guard_seal(t)));   /* of what was loaded, until the first update */
@@ -183,6 +186,7 @@ void trainer_close(struct trainer *t) {
     audit_close(t);
     run_close(&t->run);
     prefetch_close(&t->prefetch);
+    tracing_close(t);
     sampler_close(&t->sampler);
     windows_close(&t->val);
     dataset_close(&t->data);

@@ -24,8 +24,11 @@ static int compute(struct trainer *t, const struct batch *batch, int64_t counted
 }
 
 static int run_micro_batch(struct trainer *t, int slot, int micro, enum segment segment) {
+    static const struct trace_label label = TRACE_LABEL("data");
     const struct prefetched *next;
+    double begin = t->trace ? clock_seconds() : 0;
     TRY(prefetch_next(&t->prefetch, t->comm->size > 1 ? t->config->dist.timeout_s : 0, &next));
+    if (t->trace) trace_add(t->trace, TRACE_WAITING, &label, NULL, begin, clock_seconds());
     if (next->step != t->step || next->slot != slot || next->micro != micro)
         return fail(STATUS_FAILED, "the data reader is at step %lld, training at step %lld", (long long)next->step,
                     (long long)t->step);

@@ -7,9 +7,11 @@
 #include "config/config.h"
 
 struct train_options {
-    const char *build;             /* what program this is; ranks of one run must have the same. NULL: not told */
-    const char *resume;            /* the run folder to go on with; NULL: a new run */
-    const struct backend *backend; /* NULL: what the config says; tests pass their own */
+    const char *build;              /* what program this is; ranks of one run must have the same. NULL: not told */
+    const char *resume;             /* the run folder to go on with; NULL: a new run */
+    const struct backend *backend;  /* NULL: what the config says; tests pass their own */
+    const char *trace;              /* the file of a timeline; NULL: none */
+    int64_t trace_first, trace_end; /* the steps that it shows; 0, 0: five, after the first two */
     int (*on_step)(void *context, int64_t step); /* called after each step; may be NULL */
     void *context;
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/trace.h"
 #include "data/dataset.h"
 #include "data/prefetch.h"
 #include "run/run.h"
@@ -73,7 +74,24 @@ struct saving {
     int sweeping;           /* there is one */
     _Atomic int done;       /* what it writes is written, */
     struct failure failure; /* or has failed */
+    struct trace *trace;    /* or NULL */
     double stall_s; /* for how long training has stood still for checkpoints, since the last step that told it */
+};
+
+/* The timeline of --trace; tracing.c. */
+struct tracing {
+    struct trace trace;
+    struct trace_label *labels; /* of the plan's ops */
+    int64_t first, end;         /* steps that it shows */
+    FILE *file;                 /* rank 0; NULL once it is written */
+    int error;                  /* of writing it: a number of errno */
+    char *piece;                /* of its text, on its way */
+    struct tracing_rank {       /* of all ranks */
+        double entered, left;   /* of a meeting, by its clock */
+        double ahead, doubt;    /* of rank 0's clock, and by how much that may be wrong; s */
+        double begin;           /* of its first slice */
+        int64_t slices, left_out;
+    } * ranks;
 };
 
 struct trainer {
@@ -102,6 +120,8 @@ struct trainer {
     struct saving saving;
     struct guard guard;
     struct audit audit;
+    struct tracing tracing;
+    struct trace *trace; /* = &tracing.trace; NULL without --trace */
     struct fault fault;
     double peak_flops;  /* of all ranks together */
     double started;     /* monotonic seconds when the loop began, */
@@ -168,6 +188,17 @@ void fault_begin_save(struct trainer *trainer);
 void fault_begin_files(struct trainer *trainer);
 int fault_end_slots(struct trainer *trainer);
 void fault_end_run(struct trainer *trainer);
+
+/* tracing.c. check: before anything is made; what can be known to fail then. open: memory, once there is a plan. open_file: on rank 0, once the
+ * run's folder is there. begin_step and end_step: around a step and what comes before and after it. finish: what was recorded is written;
+ * nothing where it is already. end_step and finish are collective, and a file that cannot be written does not end the run. */
+int tracing_check(const struct trainer *trainer);
+int tracing_open(struct trainer *trainer);
+int tracing_open_file(struct trainer *trainer);
+void tracing_begin_step(struct trainer *trainer);
+int tracing_end_step(struct trainer *trainer);
+int tracing_finish(struct trainer *trainer);
+void tracing_close(struct trainer *trainer);
 
 /* metrics.c */
 int metrics_open(struct trainer *trainer);

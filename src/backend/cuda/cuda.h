@@ -137,6 +137,24 @@ int cuda_open_inputs(struct exec *exec);
 void cuda_close_inputs(struct exec *exec);
 int cuda_copy(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
 
+/* ---- trace.c: when ops ran, by events of the device ---- */
+
+struct timeline {
+    struct trace *trace; /* NULL: nobody wants to know */
+    cudaEvent_t anchor;  /* passed at anchor_s of clock_seconds() */
+    double anchor_s;
+    cudaEvent_t *events; /* two an op */
+    int *ops;
+    int room, used;
+};
+
+int cuda_trace(struct exec *exec, struct trace *trace);
+int cuda_mark_begin(struct exec *exec, int op);
+int cuda_mark_end(struct exec *exec);
+/* Once all that was marked has run. */
+int cuda_report_marks(struct exec *exec);
+void cuda_close_trace(struct exec *exec);
+
 struct exec {
     const struct plan *plan;
     struct comm *comm;
@@ -155,6 +173,7 @@ struct exec {
         char *workspace;
     } products;
     struct inputs inputs;
+    struct timeline timeline;
     int poison;
 };
 

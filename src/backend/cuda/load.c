@@ -7,7 +7,15 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "kernels/cuda/kernels.h"
+
+#ifdef LOCKSTEP_NVTX /* ranges that NVIDIA's profilers show */
+#include <nvtx3/nvToolsExt.h>
+#define RANGE_BEGIN(name) nvtxRangePushA(name)
+#define RANGE_END()       nvtxRangePop()
+#else
+#define RANGE_BEGIN(name) (void)(name)
+#define RANGE_END()       (void)0
+#endif
 
 /* What all of it takes, against what there is, before any of it is taken. */
 static int check_memory(const struct exec *exec, const struct store *store) {
@@ -168,6 +176,7 @@ static void cuda_unload(struct exec *exec) {
     if (!exec) return;
     if (exec->stream) cudaStreamSynchronize(exec->stream);
     cuda_close_inputs(exec);
+    cuda_close_trace(exec);
     cuda_free_products(exec);
     cudaFree(exec->products.workspace);
     free(exec->products.list);
@@ -227,10 +236,22 @@ static int cuda_load(const struct plan *plan, struct store *store, struct comm *
 }
 
 static int launch(struct exec *exec, int i) {
-    const struct cuda_op *row = &cuda_ops[exec->plan->ops[i].kind];
-    if (row->run) return row->run(exec, i);
-    row->kernel[exec->types[i]](&exec->args[i], exec->stream);
-    return 0;
+    const enum op_kind kind = exec->plan->ops[i].kind;
+    const struct cuda_op *row = &cuda_ops[kind];
+    int status = 0;
+    RANGE_BEGIN(op_info[kind].name);
+    if (row->run)
+        status = row->run(exec, i);
+    else
+        row->kernel[exec->types[i]](&exec->args[i], exec->stream);
+    RANGE_END();
+    return status;
+}
+
+static int launch_and_time(struct exec *exec, int i) {
+    TRY(cuda_mark_begin(exec, i));
+    TRY(launch(exec, i));
+    return cuda_mark_end(exec);
 }
 
 static int poison(void *context, int buf) {
@@ -241,7 +262,7 @@ static int poison(void *context, int buf) {
 static int cuda_run(struct exec *exec, enum segment segment) {
     const struct plan *plan = exec->plan;
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
-        TRY(launch(exec, i));
+        TRY(exec->timeline.trace ? launch_and_time(exec, i) : launch(exec, i));
         if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
     }
     return cuda_check(cudaGetLastError(), "launching a segment");
@@ -256,14 +277,15 @@ static int cuda_run_op(struct exec *exec, int i) {
 static int cuda_wait(struct exec *exec, double deadline_s) {
     const double end = clock_seconds() + deadline_s;
     cudaError_t error = cudaErrorNotReady;
-    if (deadline_s <= 0) return cuda_check(cudaStreamSynchronize(exec->stream), "running a step");
+    if (deadline_s <= 0) error = cudaStreamSynchronize(exec->stream);
     while (error == cudaErrorNotReady) {
         error = cudaStreamQuery(exec->stream);
         if (error == cudaErrorNotReady && clock_seconds() > end)
             return fail(STATUS_FAILED, "%s has not finished its work after %.0f s: it hangs", cuda_device()->name,
                         deadline_s);
     }
-    return cuda_check(error, "running a step");
+    TRY(cuda_check(error, "running a step"));
+    return cuda_report_marks(exec);
 }
 
 static void cuda_free_store(struct store *store) {
@@ -291,6 +313,7 @@ const struct backend backend_cuda = {
     .run = cuda_run,
     .run_op = cuda_run_op,
     .wait = cuda_wait,
+    .trace = cuda_trace,
     .copy = cuda_copy,
     .unload = cuda_unload,
     .free_store = cuda_free_store,
