@@ -10,8 +10,8 @@
 
 static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
 
-/* In float 1e-5 of a vector's length; halves as on the CPU. */
-static double rounding_of(enum dtype type) { return type == DTYPE_F32 ? 1e-5 : type == DTYPE_F16 ? 1.5e-3 : 1e-2; }
+/* In float 1e-5 of a vector's length; halves nearly as on the CPU: what is fused into a product there is computed before it is rounded. */
+static double rounding_of(enum dtype type) { return type == DTYPE_F32 ? 1e-5 : type == DTYPE_F16 ? 1.5e-3 : 1.2e-2; }
 
 static void compare_bits(const struct trial *t, double **kept, int order) {
     for (int buf = 0; buf < t->plan->n_bufs; buf++) {
@@ -59,8 +59,8 @@ int main(void) {
     enum { MOST = 400 };
     struct CMUnitTest tests[MOST];
     size_t count = 0;
-    setenv("LOCKSTEP_ALGORITHMS", "", 1); /* nothing is kept, */
-    log_open(NULL, 1);                    /* or said */
+    setenv("LOCKSTEP_ALGORITHMS", "first", 1); /* the same ones each time */
+    log_open(NULL, 1);
     for (int i = 0; i < op_table_count && count < MOST; i++)
         if (is_wanted(&op_table[i]))
             tests[count++] =

@@ -4,6 +4,7 @@
 #define CUDA_ATTENTION_PLAIN_CUH
 
 #include "attention.cuh"
+#include "random.cuh"
 
 enum { TILE = WARP, PLAIN_WARPS = 8, MOST_CHANNELS = 8 /* that a lane sums: heads of up to 256 */ };
 

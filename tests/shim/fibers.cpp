@@ -9,6 +9,9 @@
 #include <vector>
 
 #include <sys/mman.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 #ifndef __x86_64__
 #include <ucontext.h>
 #endif
@@ -17,7 +20,7 @@ shim_thread shim_now;
 
 namespace {
 
-enum { WARP = 32, MOST_THREADS = 1024, STACK = 256 << 10 };
+enum { WARP = 32, MOST_THREADS = 1024, STACK = 256 << 10, LAST_FRAME = 4096 };
 enum state { READY, AT_BARRIER, IN_WARP, ENDED };
 
 int lowest_bit(uint64_t x) { return __builtin_ctzll(x); }
@@ -126,12 +129,22 @@ static void thread_main() {
     abort();
 }
 
+/* thread_main() never returns, so the sanitizer's marks of its frame stay on the stack. */
+static void unpoison(void *memory, size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+    ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 static void begin(fiber *f) {
     if (!f->stack) {
         f->stack =
             (char *)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (f->stack == MAP_FAILED) shim_stop("no memory for the stack of a thread");
     }
+    unpoison(f->stack + STACK - LAST_FRAME, LAST_FRAME);
     f->turn = 0;
     f->open.clear();
     f->groups.clear();
@@ -258,9 +271,10 @@ static int next_below(int from) {
     return -1;
 }
 
-static int next_ready(int after) {
-    if (order == SHIM_BACKWARD) return next_below(after);
-    return next_above(order == SHIM_DRAWN ? (int)shim_draw((uint64_t)block.threads) : after);
+/* Forward and backward, those in front get as far as they can before others begin. */
+static int next_ready() {
+    if (order == SHIM_BACKWARD) return next_below(block.threads - 1);
+    return next_above(order == SHIM_DRAWN ? (int)shim_draw((uint64_t)block.threads) : 0);
 }
 
 static void tell_who_waits() {
@@ -286,9 +300,8 @@ static void run_block(dim3 size) {
         set_state(i, READY);
     }
     for (int i = 0; i < (block.threads + WARP - 1) / WARP; i++) block.warps[i].arrived = 0, block.warps[i].turn = 0;
-    int at = order == SHIM_BACKWARD ? block.threads - 1 : 0;
     while (block.ended < block.threads) {
-        at = next_ready(at);
+        const int at = next_ready();
         if (at < 0) tell_who_waits();
         block.current = at;
         shim_now.place = block.fibers[at].place;

@@ -4,6 +4,7 @@
 #include "include/cuda_runtime_api.h"
 #include "shim.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -143,6 +144,20 @@ void shim_device(int count, size_t memory, int major, int minor) {
 size_t shim_memory_in_use(void) { return in_use; }
 uint64_t shim_launches(void) { return launches; }
 uint64_t shim_threads(void) { return threads; }
+
+/* For programs that are started by scripts: SHIM_DEVICES, SHIM_MEMORY (bytes), SHIM_CAPABILITY (90), SHIM_FAIL (function:call:error). */
+static struct from_environment {
+    from_environment() {
+        const char *devices = getenv("SHIM_DEVICES"), *memory = getenv("SHIM_MEMORY");
+        const char *capability = getenv("SHIM_CAPABILITY"), *fail = getenv("SHIM_FAIL");
+        if (devices) device.count = atoi(devices);
+        if (memory) device.memory = (size_t)atoll(memory);
+        if (capability) device.major = atoi(capability) / 10, device.minor = atoi(capability) % 10;
+        char name[64];
+        int call, error;
+        if (fail && sscanf(fail, "%63[^:]:%d:%d", name, &call, &error) == 3) failures[name] = {call, error};
+    }
+} from_environment;
 
 /* ---- launches ---- */
 

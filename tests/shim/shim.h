@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-/* In which order threads that could go on do so, and blocks: by their number, backwards, or drawn. */
+/* Which of the threads that could go on does, and in which order blocks come: the first, the last, or one that is drawn. */
 enum shim_order { SHIM_FORWARD, SHIM_BACKWARD, SHIM_DRAWN, SHIM_ORDERS };
 
 /* For kernels and streams from now on. lazy: work on streams waits until somebody needs it. */

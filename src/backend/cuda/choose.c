@@ -2,7 +2,8 @@
  *
  * A library offers several for a shape; they differ in time, and in bits. Rank 0 measures those that the library thinks best, once for a GPU, a version of the
  * library and a shape; the choice is kept in a file, so that later runs take the same, and all ranks take rank 0's. LOCKSTEP_ALGORITHMS
- * names the file (default: ~/.cache/lockstep/algorithms.txt); a line is a key, a tab and the algorithm in hexadecimal. */
+ * names the file (default: ~/.cache/lockstep/algorithms.txt); a line is a key, a tab and the algorithm in hexadecimal. With
+ * LOCKSTEP_ALGORITHMS=first nothing is measured: each product takes what the library names first. */
 #include "backend/cuda/product.h"
 
 #include <errno.h>
@@ -92,6 +93,19 @@ static float measure(struct exec *exec, const struct product *p, const cublasLtM
     return least;
 }
 
+static int no_algorithm(const struct product *p) {
+    return fail(STATUS_FAILED, "cuBLASLt %s has no algorithm for the product %s on %s", cuda_blas_version(), p->key,
+                cuda_device()->name);
+}
+
+static int first(struct exec *exec, struct product *p) {
+    cublasLtMatmulHeuristicResult_t proposal;
+    if (product_proposals(exec, p, &proposal, 1) < 1) return no_algorithm(p);
+    p->algorithm = proposal.algo;
+    p->chosen = 1;
+    return 0;
+}
+
 static int fastest(struct exec *exec, struct product *p) {
     cublasLtMatmulHeuristicResult_t list[PROPOSALS];
     cudaEvent_t begin, end;
@@ -108,19 +122,18 @@ static int fastest(struct exec *exec, struct product *p) {
     }
     cudaEventDestroy(begin);
     cudaEventDestroy(end);
-    if (p->chosen) return 0;
-    return fail(STATUS_FAILED, "cuBLASLt %s has no algorithm for the product %s on %s", cuda_blas_version(), p->key,
-                cuda_device()->name);
+    return p->chosen ? 0 : no_algorithm(p);
 }
 
 /* On rank 0. Returns whether it had to be measured. */
 static int choose(struct exec *exec, struct product *p, const char *path, int *measured) {
     char key[LINE];
     full_key(p, key);
-    if (*path && read_choice(path, key, &p->algorithm)) {
+    if (*path && strcmp(path, "first") && read_choice(path, key, &p->algorithm)) {
         p->chosen = 1;
         return 0;
     }
+    if (!strcmp(path, "first")) return first(exec, p);
     TRY(fastest(exec, p));
     ++*measured;
     if (*path) keep_choice(path, key, &p->algorithm);
