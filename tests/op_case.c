@@ -90,6 +90,31 @@ static int add_backward(struct trial *t, struct builder *b) {
     return status;
 }
 
+void (*trial_loaded)(struct trial *t);
+
+int trial_in_arena(const struct plan *plan, int buf) {
+    const struct buf *b = &plan->bufs[buf];
+    return b->alias == NONE && b->kind != BUF_PARAM && b->kind != BUF_STATE;
+}
+
+/* Leaves TRIAL_GAP bytes before each place of the arena, and at the end. Values that are not live together do not share memory here. */
+static void spread(struct plan *plan) {
+    int64_t places = 0, moved = -1;
+    for (int64_t from = -1; moved; from += TRIAL_GAP + moved) {
+        moved = 0;
+        for (int b = 0; b < plan->n_bufs; b++) { /* the next place after `from` */
+            int64_t beyond = trial_in_arena(plan, b) ? plan->bufs[b].offset - from : 0;
+            if (beyond > 0 && (!moved || beyond < moved)) moved = beyond;
+        }
+        if (!moved) break;
+        for (int b = 0; b < plan->n_bufs; b++)
+            if (trial_in_arena(plan, b) && plan->bufs[b].offset >= from + moved) plan->bufs[b].offset += TRIAL_GAP;
+        if (from + moved < plan->persistent_bytes) plan->persistent_bytes += TRIAL_GAP;
+        places++;
+    }
+    plan->arena_bytes += (places + 1) * TRIAL_GAP;
+}
+
 static int build(struct trial *t, enum dtype type) {
     const struct op_case *row = t->row;
     struct plan *plan = t->plan;
@@ -118,6 +143,7 @@ static int build(struct trial *t, enum dtype type) {
     TRY(plan_spread_params(plan, 0));
     TRY(plan_end_segment(plan, SEG_START));
     TRY(plan_memory(plan));
+    spread(plan);
     return plan_check(plan, "memory");
 }
 
@@ -158,6 +184,7 @@ void trial_open_on(struct trial *t, const struct op_case *row, enum dtype type, 
     must(build(t, type));
     must(setenv("LOCKSTEP_POISON", "1", 1));
     must(t->backend->load(t->plan, &t->store, &t->comm, &t->exec));
+    if (trial_loaded) trial_loaded(t);
     trial_fill(t);
 }
 

@@ -58,6 +58,11 @@ void trial_open(struct trial *t, const struct op_case *row, enum dtype type);
 void trial_open_on(struct trial *t, const struct op_case *row, enum dtype type, const struct backend *backend);
 void trial_close(struct trial *t);
 
+/* Buffers lie TRIAL_GAP bytes apart in the arena, which nothing may touch. `trial_loaded` (or NULL) is called before a trial is filled. */
+enum { TRIAL_GAP = 256 };
+extern void (*trial_loaded)(struct trial *t);
+int trial_in_arena(const struct plan *plan, int buf); /* 1 for buffers that have a place of their own there */
+
 /* Gives every buffer that outlives a segment the values that belong to its number, floats, so that all types start from the same
  * ones; a copy of the parameters is made of them. Token ids are below row->vocab; every fifth target is left out; documents of a sequence are a few tokens long,
  * and from its token 40 on there is one long one. Writes row->step. */

@@ -1,17 +1,41 @@
 /* Every op on the CUDA backend, on a GPU that the shim plays: against the CPU in double, and with the same bits whatever the order of threads,
  * blocks and streams. The rows are those of the CPU's tests. */
+#include "backend/cuda/cuda.h"
 #include "base/log.h"
 #include "op_compare.h"
 
 #include <stdlib.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 #include <string.h>
 
 #include "shim/shim.h"
+
+#ifdef __SANITIZE_ADDRESS__ /* there steps beyond memory are looked for, in one order: everything takes several times as long */
+enum { CHECK_ORDERS = 0 };
+#else
+enum { CHECK_ORDERS = 1 };
+#endif
 
 static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
 
 /* In float 1e-5 of a vector's length; halves nearly as on the CPU: what is fused into a product there is computed before it is rounded. */
 static double rounding_of(enum dtype type) { return type == DTYPE_F32 ? 1e-5 : type == DTYPE_F16 ? 1.5e-3 : 1.2e-2; }
+
+/* Between buffers of the arena there is nothing to read or write. */
+static void fence(struct trial *t) {
+#ifdef __SANITIZE_ADDRESS__
+    const struct plan *plan = t->plan;
+    if (t->backend != &backend_cuda) return;
+    ASAN_POISON_MEMORY_REGION(t->exec->arena, (size_t)plan->arena_bytes);
+    for (int b = 0; b < plan->n_bufs; b++)
+        if (trial_in_arena(plan, b))
+            ASAN_UNPOISON_MEMORY_REGION(t->exec->arena + plan->bufs[b].offset, (size_t)buf_bytes(&plan->bufs[b]));
+#else
+    (void)t;
+#endif
+}
 
 static void compare_bits(const struct trial *t, double **kept, int order) {
     for (int buf = 0; buf < t->plan->n_bufs; buf++) {
@@ -48,7 +72,7 @@ static void test_case(void **state) {
     const struct op_case *row = *state;
     for (int i = 0; i < 3; i++) {
         op_compare_with_double(row, types[i], &backend_cuda, rounding_of(types[i]));
-        check_orders(row, types[i]);
+        if (CHECK_ORDERS && types[i] != DTYPE_F16) check_orders(row, types[i]); /* fp16 has the kernels of bf16 */
     }
 }
 
@@ -61,6 +85,7 @@ int main(void) {
     size_t count = 0;
     setenv("LOCKSTEP_ALGORITHMS", "first", 1); /* the same ones each time */
     log_open(NULL, 1);
+    trial_loaded = fence;
     for (int i = 0; i < op_table_count && count < MOST; i++)
         if (is_wanted(&op_table[i]))
             tests[count++] =

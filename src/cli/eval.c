@@ -7,7 +7,7 @@
 #include "run/run.h"
 
 static const char usage[] =
-    "lockstep eval CKPT --data FILE [--batches N] [--seq-len N]\n"
+    "lockstep eval CKPT --data FILE [--batches N] [--seq-len N] [--backend B]\n"
     "\n"
     "Prints the mean loss of a text under the weights of a checkpoint (or of a run's newest one), window by window.\n"
     "\n"
@@ -18,22 +18,24 @@ static const char usage[] =
     "  --batches N     only N evenly spread batches (default: all of the text)\n"
     "  --seq-len N     windows of N tokens, with RoPE also more than the model was trained on (default: as in "
     "training)\n"
+    "  --backend B     what computes: auto (default), cpu or cuda; losses differ in their last digits\n"
     "\n"
     "Example: lockstep eval runs/shakespeare --data val\n";
 
-enum { OPT_DATA = 256, OPT_BATCHES, OPT_TOKENIZER, OPT_SEQ_LEN, OPT_HELP };
+enum { OPT_DATA = 256, OPT_BATCHES, OPT_TOKENIZER, OPT_SEQ_LEN, OPT_BACKEND, OPT_HELP };
 
 static const struct option options[] = {
     {"data", required_argument, NULL, OPT_DATA},
     {"batches", required_argument, NULL, OPT_BATCHES},
     {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
     {"seq-len", required_argument, NULL, OPT_SEQ_LEN},
+    {"backend", required_argument, NULL, OPT_BACKEND},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 
 struct request {
-    const char *checkpoint, *data, *tokenizer;
+    const char *checkpoint, *data, *tokenizer, *backend;
     int64_t batches, seq_len;
 };
 
@@ -96,7 +98,7 @@ static int evaluate(const struct request *request) {
     double loss = NAN;
     int64_t tokens = 0;
     TRY(run_find_checkpoint(request->checkpoint, path, sizeof path));
-    TRY(run_config(path, &config));
+    TRY(run_config_here(path, request->backend, &config));
     TRY(set_window(&config, request->seq_len));
     int status = open_subject(&subject, &config, &comm, path, request);
     const struct source *val = &subject.data.val;
@@ -121,6 +123,7 @@ int cli_eval(int argc, char **argv) {
         if (c == '?') return cli_bad_option("eval", argv);
         if (c == OPT_HELP) return fputs(usage, stdout) < 0;
         if (c == OPT_DATA) request.data = optarg;
+        if (c == OPT_BACKEND) request.backend = optarg;
         if (c == OPT_TOKENIZER) request.tokenizer = optarg;
         if (c == OPT_SEQ_LEN) TRY(cli_whole("--seq-len", optarg, 1, 1048576, &request.seq_len));
         if (c == OPT_BATCHES) TRY(cli_whole("--batches", optarg, 1, INT64_MAX, &request.batches));

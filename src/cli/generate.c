@@ -15,6 +15,7 @@ static const char usage[] =
     "  --top-p P         draw from the smallest set of tokens that holds probability P (default 1: all)\n"
     "  --seed S          another seed, another text (default 1)\n"
     "  --tokenizer T     a tokenizer.json, where the checkpoint does not say what its model was trained with\n"
+    "  --backend B       what computes: auto (default), cpu or cuda\n"
     "  --no-cache        compute all again for each token; the same text, slower: for checking\n"
     "\n"
     "Example: lockstep generate runs/quickstart --prompt \"Once\" --tokens 300 --top-k 50\n";
@@ -28,6 +29,7 @@ enum {
     OPT_SEED,
     OPT_NO_CACHE,
     OPT_TOKENIZER,
+    OPT_BACKEND,
     OPT_HELP
 };
 
@@ -40,6 +42,7 @@ static const struct option options[] = {
     {"seed", required_argument, NULL, OPT_SEED},
     {"no-cache", no_argument, NULL, OPT_NO_CACHE},
     {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
+    {"backend", required_argument, NULL, OPT_BACKEND},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -71,6 +74,9 @@ int cli_generate(int argc, char **argv) {
             break;
         case OPT_TOKENIZER:
             o.tokenizer = optarg;
+            break;
+        case OPT_BACKEND:
+            o.backend = optarg;
             break;
         case OPT_NO_CACHE:
             o.no_cache = 1;

@@ -47,7 +47,7 @@ static int open_tokenizer(struct generator *g, const char *path) {
 static int open_model(struct generator *g, const char *checkpoint) {
     char path[2048];
     TRY(run_find_checkpoint(checkpoint, path, sizeof path));
-    TRY(run_config(path, &g->config));
+    TRY(run_config_here(path, g->options->backend, &g->config));
     TRY(open_tokenizer(g, path));
     int context = (int)g->config.model.context;
     struct plan_request request = {.segments = 1u << SEG_PREFILL, .ranks = 1, .batch = 1, .time = context};

@@ -10,6 +10,7 @@
 struct generate_options {
     const char *prompt;    /* must not be empty */
     const char *tokenizer; /* a path; NULL: the checkpoint's own */
+    const char *backend;   /* its name; NULL: auto */
     int64_t tokens;        /* how many to make at most */
     double temperature;    /* 0: the likeliest token always */
     int64_t top_k;         /* draw from the k likeliest; 0: all */

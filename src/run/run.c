@@ -218,6 +218,11 @@ int run_config(const char *path, struct config *config) {
     return status ? fail_within(STATUS_BAD_DATA, "the config inside the checkpoint: ") : 0;
 }
 
+int run_config_here(const char *path, const char *backend, struct config *config) {
+    TRY(run_config(path, config));
+    return config_set(config, "backend", backend ? backend : "auto", "--backend");
+}
+
 static int exists(const char *folder, const char *name) {
     char path[2048];
     struct stat info;

@@ -53,6 +53,8 @@ int run_shard(struct run *run, const struct ckpt_array **arrays, int *count);
 
 /* The config that a checkpoint was made with. */
 int run_config(const char *path, struct config *config);
+/* The same for using its weights here, where other hardware may be: on the backend of this name (NULL: auto), not on the run's. */
+int run_config_here(const char *path, const char *backend, struct config *config);
 
 /* Resolves what a user names: a checkpoint's folder, or a run's, whose newest whole checkpoint is meant. find_checkpoints looks no further
  * than where that one is to be found: *among says whether `path` is a folder of checkpoints. */

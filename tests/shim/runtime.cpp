@@ -42,6 +42,8 @@ struct failure {
     int left, error;
 };
 
+const size_t FILLED = 8 << 20;
+
 bool lazy = false;
 shim_stream default_stream;
 std::map<shim_stream *, bool> streams;
@@ -224,11 +226,11 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
     return cudaSuccess;
 }
 
-/* New memory holds NaN. */
+/* New memory holds NaN, as far as FILLED. */
 cudaError_t cudaMalloc(void **memory, size_t bytes) {
     BEGIN("cudaMalloc");
     if (in_use + bytes > device.memory || posix_memalign(memory, 256, bytes)) return last = cudaErrorMemoryAllocation;
-    memset(*memory, 0xff, bytes);
+    memset(*memory, 0xff, bytes < FILLED ? bytes : FILLED);
     blocks[*memory] = bytes;
     in_use += bytes;
     return cudaSuccess;
