@@ -7,7 +7,8 @@
 static const char others[] =
     "{name: 'night \"run\" #7: \\ end', runs_dir: /data/runs-2, backend: null,\n"
     "model: {mixer: attention, ffn: swiglu, norm: rmsnorm, norm_place: post, norm_eps: 1.0000000000000002e-6,\n"
-    "  position: rope, rope_theta: 500000, rope_layout: pairs, rope_fraction: 0.25, attention: naive,\n"
+    "  position: rope, rope_theta: 500000, rope_layout: pairs, rope_fraction: 0.25, attention: naive, attention_impl: "
+    "own,\n"
     "  layers: 12, width: 768, heads: 12, kv_heads: 3, qk_norm: true, hidden: 3000, vocab: 50257, vocab_multiple: "
     "128,\n"
     "  context: 1024, tie: false, bias: no, logit_softcap: 30,\n"
@@ -120,8 +121,9 @@ static void printed_text(void **state) {
     set(&config, "train.min_lr_ratio", "0.30000000000000004");
     char *text = printed(&config);
     assert_ptr_equal(strstr(text, "name: run\nruns_dir: runs\nbackend: \"null\"\nmodel:\n  mixer: attention\n"), text);
-    assert_non_null(strstr(text, "  attention: flash\n  dropout:\n    attention: 0.1\n    residual: 0.1\n"
-                                 "    embedding: 0.1\ndata:\n  train: stories\n  val: \"\"\n"));
+    assert_non_null(
+        strstr(text, "  attention: flash\n  attention_impl: auto\n  dropout:\n    attention: 0.1\n    residual: 0.1\n"
+                     "    embedding: 0.1\ndata:\n  train: stories\n  val: \"\"\n"));
     assert_non_null(strstr(text, "\n  lr: 0.1\n  min_lr_ratio: 0.30000000000000004\n"));
     assert_non_null(strstr(text, "\n  betas: [0.9, 0.999]\n  eps: 1e-08\n  clip: 1\n  loss_clamp: off\n"));
     free(text);
@@ -174,7 +176,7 @@ static enum key_class expected_class(const char *key) {
                                       "guard.max_skipped"};
     for (size_t i = 0; i < LENGTH(run); i++)
         if (strcmp(run[i], key) == 0) return CLASS_RUN;
-    int architecture = strncmp(key, "model.", 6) == 0 && strcmp(key, "model.attention") != 0 &&
+    int architecture = strncmp(key, "model.", 6) == 0 && strncmp(key, "model.attention", 15) != 0 &&
                        strncmp(key, "model.dropout.", 14) != 0;
     return architecture ? CLASS_ARCHITECTURE : CLASS_TRAINING;
 }

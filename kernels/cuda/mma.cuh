@@ -93,7 +93,7 @@ __device__ static inline real power_of_two(real x) {
 }
 
 #else
-#include "shim_mma.h"
+#include <shim_mma.h>
 #endif
 
 #endif

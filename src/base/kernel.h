@@ -49,6 +49,7 @@ struct op_attr {
     uint32_t site;              /* which random draw of the model this is; clones of an op keep it */
     double rate;                /* dropout probability */
     double scale, eps;          /* attention scale; norm epsilon or AdamW epsilon */
+    int by_library;             /* attention: a GPU's library computes it (model.attention_impl) */
     double theta, cap;          /* RoPE: base of its wavelengths; largest logit */
     double low, high;           /* clamp range */
     double beta1, beta2, decay; /* AdamW */

@@ -18,6 +18,7 @@ enum norm_place { NORM_PRE, NORM_POST };
 enum position_choice { POSITION_LEARNED, POSITION_ROPE };
 enum rope_layout { ROPE_HALVES, ROPE_PAIRS };
 enum attention_choice { ATTENTION_FLASH, ATTENTION_NAIVE };
+enum attention_impl_choice { ATTENTION_IMPL_AUTO, ATTENTION_IMPL_OWN, ATTENTION_IMPL_CUDNN };
 enum documents_choice { DOCUMENTS_JOINED, DOCUMENTS_APART, DOCUMENTS_PACKED };
 enum schedule_choice { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD };
 enum precision_choice { PRECISION_FP32, PRECISION_FP64, PRECISION_BF16, PRECISION_FP16 };
@@ -32,7 +33,7 @@ struct config {
     char runs_dir[CONFIG_TEXT];
     int backend;
     struct config_model {
-        int mixer, ffn, norm, norm_place, position, rope_layout, attention;
+        int mixer, ffn, norm, norm_place, position, rope_layout, attention, attention_impl;
         double norm_eps, rope_theta, rope_fraction, logit_softcap;                      /* logit_softcap 0: none */
         int64_t layers, width, heads, kv_heads, hidden, vocab, vocab_multiple, context; /* 0: see config_check() */
         int tie, bias, qk_norm;

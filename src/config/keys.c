@@ -15,6 +15,8 @@ static const char *const norm_names[] = {[NORM_LAYERNORM] = "layernorm", [NORM_R
 static const char *const norm_place_names[] = {[NORM_PRE] = "pre", [NORM_POST] = "post", NULL};
 static const char *const position_names[] = {[POSITION_LEARNED] = "learned", [POSITION_ROPE] = "rope", NULL};
 static const char *const rope_layout_names[] = {[ROPE_HALVES] = "halves", [ROPE_PAIRS] = "pairs", NULL};
+static const char *const attention_impl_names[] = {
+    [ATTENTION_IMPL_AUTO] = "auto", [ATTENTION_IMPL_OWN] = "own", [ATTENTION_IMPL_CUDNN] = "cudnn", NULL};
 static const char *const attention_names[] = {[ATTENTION_FLASH] = "flash", [ATTENTION_NAIVE] = "naive", NULL};
 static const char *const documents_names[] = {
     [DOCUMENTS_JOINED] = "joined", [DOCUMENTS_APART] = "apart", [DOCUMENTS_PACKED] = "packed", NULL};
@@ -88,6 +90,9 @@ static const struct schema_key keys[] = {
     /* Not architecture: implementations of attention share their parameters and differ in rounding alone. */
     {"model.attention", VALUE_NAME, AT(model.attention), "flash", CLASS_TRAINING,
      "how attention is computed: flash holds a tile of its weights, naive all of them", .names = attention_names},
+    {"model.attention_impl", VALUE_NAME, AT(model.attention_impl), "auto", CLASS_TRAINING,
+     "on a GPU: flash attention by Lockstep's own kernels, or by cuDNN where it is installed; auto: own",
+     .names = attention_impl_names},
     {"model.dropout.attention", VALUE_REAL, AT(model.dropout.attention), "0.1", CLASS_TRAINING,
      "chance to drop an attention weight", .low = 0, .high = 1, .below_high = 1},
     {"model.dropout.residual", VALUE_REAL, AT(model.dropout.residual), "0.1", CLASS_TRAINING,

@@ -283,6 +283,7 @@ int emit_attention(struct builder *b, const char *name, int qkv, int layer, doub
     struct op op = qkv_op(b, OP_attention, qkv);
     op.in[1] = b->plan->starts;
     op.attr.scale = attention_scale(b, &op);
+    op.attr.by_library = b->config->model.attention_impl == ATTENTION_IMPL_CUDNN;
     if (builder_training(b) && rate > 0) {
         op.attr.rate = rate;
         op.attr.site = b->site++;

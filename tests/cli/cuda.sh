@@ -85,6 +85,12 @@ expect 0 "$SHIM" train --resume runs/ecc
 expect 0 "$SHIM" train run.yaml --set backend=cuda --run whole --set ckpt.every=1
 same "weights after memory that failed" "$(hash_of runs/whole)" "$(hash_of runs/ecc)"
 
+say "what cuDNN cannot do, or that it is not there, is said"
+expect 2 "$SHIM" train run.yaml --set backend=cuda --run cudnn --set model.attention_impl=cudnn
+grep -q "dropout of attention weights.*'own'" "$ERR" || die "cuDNN with dropout: the message does not help"
+expect 2 "$SHIM" train run.yaml --set backend=cuda --run cudnn --set model.attention_impl=cudnn --set model.dropout.attention=0
+grep -q "model.attention_impl: cudnn: .*'own' does without" "$ERR" || die "no cuDNN: the message does not help"
+
 say "a timeline of the GPU's ops"
 expect 0 "$SHIM" train run.yaml --set backend=cuda --run traced --trace trace.json
 same "weights of a traced run" "$(hash_of runs/gpu)" "$(hash_of runs/traced)"

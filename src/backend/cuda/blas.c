@@ -35,7 +35,7 @@ int cuda_blas_check(cublasStatus_t status, const char *doing) {
     return fail(STATUS_FAILED, "cuBLASLt: %s (%d) while %s", status_name(status), (int)status, doing);
 }
 
-#ifdef LOCKSTEP_BLAS_LINKED /* tests bring their own */
+#ifdef LOCKSTEP_SHIM /* tests bring their own */
 
 static int find_functions(void) {
 #define FUNCTION(name) cuda_blas.name = name;

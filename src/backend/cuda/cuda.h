@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "backend/backend.h"
+#include "backend/cuda/cudnn.h"
 
 struct product;
 
@@ -25,6 +26,9 @@ int cuda_open_device(const struct comm *comm);
 
 /* Of the GPU that was chosen. */
 const struct cudaDeviceProp *cuda_device(void);
+
+/* struct backend's ceiling(): ceiling.c. In 0 seconds the maker's figure, 0 where the GPU is not known. */
+double cuda_ceiling(enum ceiling kind, double seconds);
 
 /* ---- the libraries for matrix products: blas.c ---- */
 
@@ -118,6 +122,10 @@ int cuda_prepare_head(struct exec *exec, int op, int64_t *bytes);
 int cuda_run_head(struct exec *exec, int op);
 int cuda_prepare_naive(struct exec *exec, int op, int64_t *bytes);
 int cuda_run_naive(struct exec *exec, int op);
+/* By cuDNN where that is asked for, else by the op's kernel: attention.c. */
+int cuda_prepare_attention(struct exec *exec, int op, int64_t *bytes);
+int cuda_run_attention(struct exec *exec, int op);
+void cuda_close_attention(struct exec *exec);
 
 /* ---- copies: copy.c ---- */
 
@@ -172,6 +180,13 @@ struct exec {
         int count, room;
         char *workspace;
     } products;
+    struct attention_graph { /* one a shape and direction */
+        struct cudnn_attention_shape shape;
+        int backward;
+        struct cudnn_attention *graph;
+    } * graphs;
+    int n_graphs;
+    struct cudnn_attention_call **calls; /* of each op; NULL: it has a kernel */
     struct inputs inputs;
     struct timeline timeline;
     int poison;

@@ -177,6 +177,7 @@ static void cuda_unload(struct exec *exec) {
     if (exec->stream) cudaStreamSynchronize(exec->stream);
     cuda_close_inputs(exec);
     cuda_close_trace(exec);
+    cuda_close_attention(exec);
     cuda_free_products(exec);
     cudaFree(exec->products.workspace);
     free(exec->products.list);
@@ -198,8 +199,9 @@ static int load(struct exec *exec, struct store *store) {
     exec->attrs = calloc((size_t)plan->n_ops + 1, sizeof *exec->attrs);
     exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
     exec->types = calloc((size_t)plan->n_ops + 1, sizeof *exec->types);
+    exec->calls = calloc((size_t)plan->n_ops + 1, sizeof *exec->calls);
     exec->first_product = calloc((size_t)plan->n_ops + 1, sizeof *exec->first_product);
-    if (!exec->data || !exec->attrs || !exec->args || !exec->types || !exec->first_product)
+    if (!exec->data || !exec->attrs || !exec->args || !exec->types || !exec->calls || !exec->first_product)
         return fail(STATUS_FAILED, "backend cuda: out of memory");
     TRY(cuda_open_device(exec->comm));
     TRY(cuda_open_blas());
@@ -300,11 +302,6 @@ static int cuda_host_new(void **memory, int64_t bytes) {
 
 static void cuda_host_free(void *memory) {
     if (memory) cudaFreeHost(memory);
-}
-
-static double cuda_ceiling(enum ceiling kind, double seconds) {
-    (void)kind, (void)seconds;
-    return 0;
 }
 
 const struct backend backend_cuda = {

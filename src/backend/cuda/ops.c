@@ -11,7 +11,7 @@
 #define KERNEL(name)                                                                                                   \
     .kernel = {[DTYPE_F32] = cuda_##name##_f32, [DTYPE_BF16] = cuda_##name##_bf16, [DTYPE_F16] = cuda_##name##_f16}
 #define NEEDS(function) .workspace = cuda_##function##_workspace
-/* Made of matrix products and kernels. */
+/* Made of matrix products, of other calls of libraries, and of kernels. */
 #define PRODUCTS(function) .prepare = cuda_prepare_##function, .run = cuda_run_##function
 
 const struct cuda_op cuda_ops[OP_COUNT] = {
@@ -33,8 +33,8 @@ const struct cuda_op cuda_ops[OP_COUNT] = {
     [OP_qk_norm_grad] = {KERNEL(qk_norm_grad), NEEDS(qk_norm_grad)},
     [OP_rope_table] = {KERNEL(rope_table)},
     [OP_rope] = {KERNEL(rope)},
-    [OP_attention] = {KERNEL(attention)},
-    [OP_attention_grad] = {KERNEL(attention_grad), NEEDS(attention)},
+    [OP_attention] = {KERNEL(attention), PRODUCTS(attention)},
+    [OP_attention_grad] = {KERNEL(attention_grad), PRODUCTS(attention)},
     [OP_attention_cached] = {KERNEL(attention_cached)},
     [OP_attention_scores] = {PRODUCTS(naive)},
     [OP_attention_scores_grad] = {PRODUCTS(naive)},
