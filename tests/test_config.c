@@ -66,7 +66,8 @@ static void defaults_are_the_documented_ones(void **state) {
     config_defaults(&defaults);
     static const char text[] =
         "{name: run, runs_dir: runs, backend: auto,\n"
-        "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash, attention_impl: auto,\n"
+        "model: {mixer: attention, ffn: gelu, norm: layernorm, norm_place: pre, position: learned, attention: flash, "
+        "attention_impl: auto,\n"
         "  norm_eps: 1.0e-5, rope_theta: 10000, rope_layout: halves, rope_fraction: 1, qk_norm: false, kv_heads: 0,\n"
         "  layers: 4, width: 128, heads: 4, hidden: 0, vocab: 256, context: 64, tie: true, bias: true,\n"
         "  vocab_multiple: 1, logit_softcap: 0,\n"

@@ -36,6 +36,10 @@ struct backend {
     int (*copy)(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
     void (*unload)(struct exec *exec);
     void (*free_store)(struct store *store);
+    /* Where a library chooses among algorithms that differ in bits: what it chose, a line each, which lives as long as the exec; and to use
+     * what a checkpoint kept. *missing: how many choices are not among those, and stay. NULL: there is no choice. */
+    const char *(*choices)(const struct exec *exec);
+    int (*use_choices)(struct exec *exec, const char *choices, int *missing);
     /* Where the host cannot read the store: memory that is copied to and from the device the fastest. NULL: it can. */
     int (*host_new)(void **memory, int64_t bytes);
     void (*host_free)(void *memory);

@@ -35,9 +35,10 @@ struct ckpt_meta {
     int64_t scale_steps; /* the steps since it last changed */
     const char *config;  /* the run's config as YAML */
     /* Where they are known, else NULL: */
-    const char *data;      /* what the run was trained on, a line a source */
-    const char *tokenizer; /* the hash of the data's tokenizer, 32 hex digits */
-    const char *build;     /* of the program */
+    const char *data;       /* what the run was trained on, a line a source */
+    const char *tokenizer;  /* the hash of the data's tokenizer, 32 hex digits */
+    const char *build;      /* of the program */
+    const char *algorithms; /* that a GPU's library was told to use, a line each: what bits depend on */
     /* All texts are owned by the struct after reading: ckpt_meta_free(). */
 };
 

@@ -26,6 +26,7 @@ void manifest_texts(struct ckpt_meta *meta, struct meta_text texts[META_TEXTS]) 
     texts[0] = (struct meta_text){"data", &meta->data};
     texts[1] = (struct meta_text){"tokenizer", &meta->tokenizer};
     texts[2] = (struct meta_text){"build", &meta->build};
+    texts[3] = (struct meta_text){"algorithms", &meta->algorithms};
 }
 
 void ckpt_meta_free(struct ckpt_meta *meta) {

@@ -7,7 +7,7 @@
  *   	"files":	[{"name":	"shard-00000-of-00002.h5", "bytes":	…, "blocks":	"… …"}, …],
  *   	"arrays":	[{"name":	"params/h0.ln1.w", "type":	"f32", "shape":	[128], "cuts":	[[0, 0, 64, 2048], [1, 64, 128, 2048]]}, …],
  *   	"config":	"the run's config as YAML",
- *   	"data":	"what the run was trained on", "tokenizer":	"hash", "build":	"the program's"
+ *   	"data":	"what the run was trained on", "tokenizer":	"hash", "build":	"the program's", "algorithms":	"of a GPU's library"
  *   }
  *
  * The files are the shards of all ranks in order, view.h5, and tokenizer.json if there is one; of each the XXH3-64 of every
@@ -55,7 +55,7 @@ struct manifest {
 };
 
 /* The texts of ckpt_meta that may be missing, by their keys. */
-enum { META_TEXTS = 3 };
+enum { META_TEXTS = 4 };
 struct meta_text {
     const char *key, **text;
 };

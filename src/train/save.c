@@ -114,7 +114,8 @@ static int begin(struct trainer *t, int beside) {
                              .config = s->yaml,
                              .data = t->data_text,
                              .tokenizer = *s->tokenizer ? s->tokenizer : NULL,
-                             .build = t->options->build};
+                             .build = t->options->build,
+                             .algorithms = t->run.backend->choices ? t->run.backend->choices(t->run.exec) : NULL};
     if (!status && t->metrics && fsync(fileno(t->metrics))) /* a checkpoint's metrics must not be lost before it */
         status = fail(STATUS_FAILED, "%s/metrics.jsonl: cannot sync: %s", t->folder, strerror(errno));
     if (!status) status = run_shard(&t->run, &arrays, &count);

@@ -84,6 +84,18 @@ static int check_origin(const struct config *config, const struct config *made_w
         (long long)then->stage, then->init_from[0] ? ", " : "", then->init_from);
 }
 
+/* Of matrix products on a GPU: those that the run had, if this GPU and library have them. */
+static int use_algorithms(struct trainer *t, const char *algorithms) {
+    const struct backend *backend = t->run.backend;
+    int missing = 0;
+    if (backend->use_choices) TRY(backend->use_choices(t->run.exec, algorithms, &missing));
+    if (missing || (algorithms && !backend->use_choices))
+        log_line("warning: the checkpoint was made on another kind of device, or with another version of its library, "
+                 "so the bits differ "
+                 "from a run that never stopped");
+    return 0;
+}
+
 static int load(struct trainer *t, const char *path) {
     struct config made_with;
     struct ckpt_meta meta;
@@ -118,7 +130,9 @@ static int load(struct trainer *t, const char *path) {
     if (meta.loss_scale && t->scale.scale && made_with.train.loss_scale == t->config->train.loss_scale)
         t->scale = (struct loss_scale){meta.loss_scale, meta.scale_steps};
     t->saved_step = meta.step;
+    int status = use_algorithms(t, meta.algorithms);
     ckpt_meta_free(&meta);
+    TRY(status);
     return run_load(&t->run, path);
 }
 

@@ -63,6 +63,16 @@ cmp -s other.txt "$LOCKSTEP_ALGORITHMS" && sed 's/\t\(.\{16\}\)...\{14\}/\t\1000
 expect 0 env LOCKSTEP_ALGORITHMS="$PWD/other.txt" "$SHIM" train run.yaml --set backend=cuda --run other
 differ "weights with other algorithms" "$(hash_of runs/gpu)" "$(hash_of runs/other)"
 
+cp -r runs/gpu runs/kept-in-checkpoint && rm -r runs/kept-in-checkpoint/ckpt/step-00000006
+expect 0 env LOCKSTEP_ALGORITHMS="$PWD/other.txt" "$SHIM" train --resume runs/kept-in-checkpoint
+same "weights resumed where other algorithms are kept" "$(hash_of runs/gpu)" "$(hash_of runs/kept-in-checkpoint)"
+cp -r runs/gpu runs/elsewhere && rm -r runs/elsewhere/ckpt/step-00000006
+expect 0 env SHIM_CAPABILITY=80 "$SHIM" train --resume runs/elsewhere
+grep -q 'warning: .*another kind of device' "$ERR" || die "resuming on another GPU is not told"
+rm -r runs/elsewhere/ckpt/step-00000006
+expect 0 "$LOCKSTEP" train --resume runs/elsewhere --set backend=cpu
+grep -q 'warning: .*another kind of device' "$ERR" || die "resuming on a CPU is not told"
+
 say "errors: no GPU, an old one, an old build, too little memory, memory that fails in the middle"
 expect 1 env SHIM_DEVICES=0 "$SHIM" train run.yaml --set backend=cuda --run none
 grep -q "backend cuda: .*no GPU.*'backend: cpu' runs without" "$ERR" || die "no GPU: the message does not help"

@@ -50,16 +50,20 @@ static int file_name(char *path, size_t size) {
     return home && snprintf(path, size, "%s/.cache/lockstep/algorithms.txt", home) < (int)size;
 }
 
-/* What the file has for this key; the last line counts. */
+/* What a line has for this key. */
+static int read_line(const char *line, const char *key, cublasLtMatmulAlgo_t *algorithm) {
+    const size_t length = strlen(key);
+    return !strncmp(line, key, length) && line[length] == '\t' && strlen(line + length + 1) >= HEX &&
+           from_hex(line + length + 1, algorithm);
+}
+
+/* What the file has; the last line counts. */
 static int read_choice(const char *path, const char *key, cublasLtMatmulAlgo_t *algorithm) {
     char line[LINE];
-    const size_t length = strlen(key);
     int found = 0;
     FILE *file = fopen(path, "r");
     if (!file) return 0;
-    while (fgets(line, sizeof line, file))
-        if (!strncmp(line, key, length) && line[length] == '\t' && strlen(line + length + 1) >= HEX)
-            found |= from_hex(line + length + 1, algorithm);
+    while (fgets(line, sizeof line, file)) found |= read_line(line, key, algorithm);
     fclose(file);
     return found;
 }
@@ -161,6 +165,44 @@ static int choose_all(struct exec *exec, const char *path) {
     return 0;
 }
 
+/* ---- what checkpoints keep ---- */
+
+static int write_choices(struct exec *exec) {
+    size_t used = 0;
+    free(exec->products.choices);
+    char *text = exec->products.choices = malloc((size_t)exec->products.count * (LINE + HEX + 3) + 1);
+    if (!text) return fail(STATUS_FAILED, "backend cuda: out of memory");
+    *text = 0;
+    for (int i = 0; i < exec->products.count; i++) {
+        char key[LINE], hex[HEX + 1];
+        if (same_key(exec, i)) continue;
+        full_key(&exec->products.list[i], key);
+        to_hex(&exec->products.list[i].algorithm, hex);
+        used += (size_t)sprintf(text + used, "%s\t%s\n", key, hex);
+    }
+    return 0;
+}
+
+const char *cuda_choices(const struct exec *exec) { return exec->products.choices; }
+
+int cuda_use_choices(struct exec *exec, const char *choices, int *missing) {
+    *missing = 0;
+    for (int i = 0; i < exec->products.count; i++) {
+        struct product *p = &exec->products.list[i], *same = same_key(exec, i);
+        char key[LINE];
+        int found = 0;
+        if (same) {
+            p->algorithm = same->algorithm;
+            continue;
+        }
+        full_key(p, key);
+        for (const char *line = choices; line && *line && !found; line = strchr(line, '\n'), line += line != NULL)
+            found = read_line(line, key, &p->algorithm);
+        *missing += !found;
+    }
+    return write_choices(exec);
+}
+
 int cuda_choose_algorithms(struct exec *exec) {
     char path[1024] = "";
     struct comm *comm = exec->comm;
@@ -168,11 +210,11 @@ int cuda_choose_algorithms(struct exec *exec) {
     int status = 0;
     if (!file_name(path, sizeof path)) *path = 0;
     if (alone || comm->rank == 0) status = choose_all(exec, path);
-    if (alone) return status;
+    if (alone) return status ? status : write_choices(exec);
     TRY(comm_agree(comm, status));
     for (int i = 0; i < exec->products.count; i++) {
         TRY(comm_broadcast(comm, &exec->products.list[i].algorithm, sizeof(cublasLtMatmulAlgo_t)));
         exec->products.list[i].chosen = 1;
     }
-    return 0;
+    return write_choices(exec);
 }

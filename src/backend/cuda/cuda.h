@@ -74,6 +74,10 @@ int cuda_add_product(struct exec *exec, const struct product_shape *shape, const
  * the exec's memory, and leaves what that brings there. */
 int cuda_choose_algorithms(struct exec *exec);
 
+/* struct backend's choices() and use_choices(). */
+const char *cuda_choices(const struct exec *exec);
+int cuda_use_choices(struct exec *exec, const char *choices, int *missing);
+
 int cuda_run_product(struct exec *exec, int product);
 void cuda_free_products(struct exec *exec);
 
@@ -178,6 +182,7 @@ struct exec {
     struct products {
         struct product *list;
         int count, room;
+        char *choices; /* in text */
         char *workspace;
     } products;
     struct attention_graph { /* one a shape and direction */

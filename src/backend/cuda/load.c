@@ -181,6 +181,7 @@ static void cuda_unload(struct exec *exec) {
     cuda_free_products(exec);
     cudaFree(exec->products.workspace);
     free(exec->products.list);
+    free(exec->products.choices);
     cudaFree(exec->arena);
     cudaFree(exec->workspace);
     cudaFree(exec->tables);
@@ -314,6 +315,8 @@ const struct backend backend_cuda = {
     .copy = cuda_copy,
     .unload = cuda_unload,
     .free_store = cuda_free_store,
+    .choices = cuda_choices,
+    .use_choices = cuda_use_choices,
     .host_new = cuda_host_new,
     .host_free = cuda_host_free,
     .ceiling = cuda_ceiling,
