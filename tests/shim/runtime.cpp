@@ -128,7 +128,7 @@ bool on_device(const void *at, size_t bytes) { return inside(blocks, at, bytes);
 
 /* ---- shim.h ---- */
 
-void shim_schedule(enum shim_order order, uint64_t seed, int is_lazy) {
+void shim_schedule(int order, uint64_t seed, int is_lazy) {
     drain_all();
     shim_set_order(order, seed);
     lazy = is_lazy;

@@ -23,7 +23,7 @@ extern "C" {
 enum shim_order { SHIM_FORWARD, SHIM_BACKWARD, SHIM_DRAWN, SHIM_ORDERS };
 
 /* For kernels and streams from now on. lazy: work on streams waits until somebody needs it. */
-void shim_schedule(enum shim_order order, uint64_t seed, int lazy);
+void shim_schedule(int order, uint64_t seed, int lazy); /* enum shim_order */
 
 /* The function of the runtime of this name fails at its n-th call from now (1: the next), and from then on, with this error. */
 void shim_fail(const char *function, int n, int error);

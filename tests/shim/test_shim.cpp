@@ -114,7 +114,7 @@ void test_sum() {
     uint32_t bits[SHIM_ORDERS][4];
     for (int i = 0; i < N; i++) x[i] = (float)i / 7;
     for (int order = 0; order < SHIM_ORDERS; order++) {
-        shim_schedule((enum shim_order)order, 3, 0);
+        shim_schedule(order, 3, 0);
         LAUNCH(block_sum, dim3(4), dim3(256), 8 * sizeof(real), nullptr, x, sum);
         memcpy(bits[order], sum, sizeof bits[order]);
     }
@@ -133,7 +133,7 @@ int orders_right(int barrier) {
     int right = 0;
     for (int i = 0; i < 256; i++) x[i] = (float)i;
     for (int order = 0; order < SHIM_ORDERS; order++) {
-        shim_schedule((enum shim_order)order, 3, 0);
+        shim_schedule(order, 3, 0);
         LAUNCH(turn_around, dim3(1), dim3(256), 256 * sizeof(real), nullptr, x, y, barrier);
         int good = 1;
         for (int i = 0; i < 256; i++) good &= y[i] == (float)(255 - i);

@@ -98,7 +98,7 @@ void try_shape(int64_t rows, int64_t width) {
     backward.scratch = (char *)room;
     const reference want = compute(rows, width, x, w, b, dy);
     for (int order = 0; order < SHIM_ORDERS; order++) {
-        shim_schedule((enum shim_order)order, 5, 0);
+        shim_schedule(order, 5, 0);
         cuda_layernorm_f32(&forward, nullptr);
         cuda_layernorm_grad_f32(&backward, nullptr);
         compare("y", (float *)forward.out[0].data, want.y);
