@@ -84,7 +84,10 @@ extern "C" void K(attention)(const struct kernel_args *a, cudaStream_t stream) {
  *
  * Tokens whose position is beyond the cache are the padding of a prefill: they are not stored, and their rows of o are zero. */
 
-enum { CACHED_WARPS = 4 };
+enum {
+    CACHED_WARPS = 4,
+    WIDE_HEAD = 128 /* channels: above, half as many warps, for their tiles must fit in shared memory */
+};
 
 struct cached_args {
     const value *qkv;
@@ -114,19 +117,20 @@ template <int CHANNELS> static __global__ void __launch_bounds__(CACHED_WARPS *W
     const int64_t head = blockIdx.x % c.heads, sequence = blockIdx.x / c.heads, t = blockIdx.y;
     const int64_t width = c.kv_heads * size, query = c.step->position + t;
     const int64_t cached = sequence * c.places * width + head * c.kv_heads / c.heads * size;
+    const int warps = blockDim.x / WARP;
     real *q = room, *tile = q + size + warp * TILE * (size + 1);
-    real *all = q + size + CACHED_WARPS * TILE * (size + 1), *mine = all + warp * (size + 2);
-    real *weights = all + CACHED_WARPS * (size + 2) + warp * TILE;
+    real *all = q + size + warps * TILE * (size + 1), *mine = all + warp * (size + 2);
+    real *weights = all + warps * (size + 2) + warp * TILE;
     value *out = c.o + (sequence * c.time + t) * c.heads * size + head * size;
     if (query >= c.places) {
-        for (int i = threadIdx.x; i < size; i += CACHED_WARPS * WARP) put(0, &out[i]);
+        for (int i = threadIdx.x; i < size; i += blockDim.x) put(0, &out[i]);
         return; /* the whole block */
     }
     seen<CHANNELS> s = {-INFINITY, 0, {}};
-    for (int i = threadIdx.x; i < size; i += CACHED_WARPS * WARP)
+    for (int i = threadIdx.x; i < size; i += blockDim.x)
         q[i] = c.scale * get(c.qkv[(sequence * c.time + t) * c.columns + head * size + i]);
     __syncthreads();
-    for (int64_t from = warp * TILE; from <= query; from += CACHED_WARPS * TILE) {
+    for (int64_t from = warp * TILE; from <= query; from += warps * TILE) {
         load_tile(c.keys + cached, from, query + 1, width, size, lane, WARP, tile);
         __syncwarp();
         const real score = dot(q, tile + lane * (size + 1), size);
@@ -143,11 +147,11 @@ template <int CHANNELS> static __global__ void __launch_bounds__(CACHED_WARPS *W
         if (lane + r * WARP < size) mine[2 + lane + r * WARP] = s.o[r];
     __syncthreads();
     real top = all[0], sum = 0;
-    for (int w = 1; w < CACHED_WARPS; w++) top = all[w * (size + 2)] > top ? all[w * (size + 2)] : top;
-    for (int w = 0; w < CACHED_WARPS; w++) sum += all[w * (size + 2) + 1] * expf(all[w * (size + 2)] - top);
-    for (int i = threadIdx.x; i < size; i += CACHED_WARPS * WARP) {
+    for (int w = 1; w < warps; w++) top = all[w * (size + 2)] > top ? all[w * (size + 2)] : top;
+    for (int w = 0; w < warps; w++) sum += all[w * (size + 2) + 1] * expf(all[w * (size + 2)] - top);
+    for (int i = threadIdx.x; i < size; i += blockDim.x) {
         real o = 0;
-        for (int w = 0; w < CACHED_WARPS; w++) o += all[w * (size + 2) + 2 + i] * expf(all[w * (size + 2)] - top);
+        for (int w = 0; w < warps; w++) o += all[w * (size + 2) + 2 + i] * expf(all[w * (size + 2)] - top);
         put(o / sum, &out[i]);
     }
 }
@@ -167,8 +171,9 @@ extern "C" void K(attention_cached)(const struct kernel_args *a, cudaStream_t st
     c.places = a->out[1].dim[1];
     c.scale = (real)a->attr->scale;
     const unsigned batch = (unsigned)a->attr->batch, time = (unsigned)c.time;
-    const size_t room = sizeof(real) * (size_t)(c.size + CACHED_WARPS * (TILE * (c.size + 1) + c.size + 2 + TILE));
+    const int warps = c.size > WIDE_HEAD ? CACHED_WARPS / 2 : CACHED_WARPS;
+    const size_t room = sizeof(real) * (size_t)(c.size + warps * (TILE * (c.size + 1) + c.size + 2 + TILE));
     LAUNCH(store_new, dim3(time, batch), dim3(256), 0, stream, c);
-    PLAIN_LAUNCH(attend_cache, c.size, dim3(batch * (unsigned)c.heads, time), dim3(CACHED_WARPS * WARP), room, stream,
-                 c);
+    PLAIN_LAUNCH(attend_cache, c.size, dim3(batch * (unsigned)c.heads, time), dim3((unsigned)(warps * WARP)), room,
+                 stream, c);
 }

@@ -128,6 +128,8 @@ bool fits(const shim_desc &desc, const shim_layout &a, const shim_layout &b, con
     const uint64_t m = desc.trans_a ? a.columns : a.rows, k = desc.trans_a ? a.rows : a.columns;
     const uint64_t n = desc.trans_b ? b.rows : b.columns, inner = desc.trans_b ? b.columns : b.rows;
     const bool strides = a.stride >= (int64_t)a.rows && b.stride >= (int64_t)b.rows && d.stride >= (int64_t)d.rows;
+    const bool aux = desc.epilogue & 128; /* GELU_AUX, GELU_AUX_BIAS, DGELU */
+    if (aux && (desc.aux_ld % 8 || (uintptr_t)desc.aux % 16)) return false;
     return m == d.rows && n == d.columns && k == inner && strides && a.type == b.type && a.batch == d.batch &&
            b.batch == d.batch;
 }

@@ -24,13 +24,17 @@ static void *before_layer(const struct kernel_args *a, enum op_kind kind) {
 }
 
 /* Of halves the product makes the GELU as well, from the sums before they are rounded. Of float it does not: the library's GELU is
- * not held to the last bits. */
+ * not held to the last bits. And it wants rows of whole 16 bytes (cuBLAS documentation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD). */
+static int makes_gelu(const struct exec *exec, int op, int64_t columns) {
+    return is_half(exec->types[op]) && columns % 8 == 0;
+}
+
 int cuda_prepare_linear(struct exec *exec, int op, int64_t *bytes) {
     const struct kernel_args *a = &exec->args[op];
     const enum op_kind kind = exec->plan->ops[op].kind;
     struct product_shape shape = shape_of(exec, op);
     struct product_data data = {.a = a->in[0].data, .b = a->in[1].data, .bias = a->in[2].data};
-    const int fused = kind == OP_linear_gelu && is_half(shape.type);
+    const int fused = kind == OP_linear_gelu && makes_gelu(exec, op, a->in[1].dim[0]);
     (void)bytes;
     shape.n = a->in[1].dim[0];
     shape.k = a->in[1].dim[1];
@@ -52,7 +56,7 @@ int cuda_run_linear(struct exec *exec, int op) {
     const struct cuda_pieces *pieces = cuda_pieces_of(exec->types[op]);
     const int64_t n = a->in[1].dim[0], rows = rows_of(&a->in[0], a->in[1].dim[1]);
     TRY(cuda_run_product(exec, exec->first_product[op]));
-    if (kind == OP_linear_gelu && !is_half(exec->types[op]))
+    if (kind == OP_linear_gelu && !makes_gelu(exec, op, n))
         pieces->gelu(before_layer(a, kind), rows * n, a->out[0].data, exec->stream);
     if (kind == OP_linear_swiglu) pieces->swiglu(a->out[1].data, rows, n / 2, a->out[0].data, exec->stream);
     if (kind == OP_linear_rope) pieces->rope(a, 3, a->out[0].data, exec->stream);
@@ -83,7 +87,7 @@ int cuda_prepare_linear_dx(struct exec *exec, int op, int64_t *bytes) {
     if (needs_room(exec, op)) {
         *bytes = shape.m * shape.n * (int64_t)dtype_size(shape.type);
         data.c = exec->workspace;
-    } else if (kind == OP_linear_dx_gelu && is_half(shape.type)) {
+    } else if (kind == OP_linear_dx_gelu && makes_gelu(exec, op, shape.n)) {
         shape.epilogue = EPILOGUE_GELU_GRAD;
         shape.with_aux = 1;
         data.aux = a->in[2].data;
@@ -101,7 +105,7 @@ int cuda_run_linear_dx(struct exec *exec, int op) {
     const int64_t n = a->in[1].dim[1], rows = rows_of(&a->in[0], a->in[1].dim[0]);
     const void *dy = needs_room(exec, op) ? (void *)exec->workspace : a->out[0].data;
     TRY(cuda_run_product(exec, exec->first_product[op]));
-    if (kind == OP_linear_dx_gelu && (needs_room(exec, op) || !is_half(exec->types[op])))
+    if (kind == OP_linear_dx_gelu && (needs_room(exec, op) || !makes_gelu(exec, op, n)))
         pieces->gelu_grad(dy, a->in[2].data, rows * n, a->out[0].data, exec->stream);
     if (kind == OP_linear_dx_swiglu) pieces->swiglu_grad(dy, a->in[2].data, rows, n, a->out[0].data, exec->stream);
     return 0;
