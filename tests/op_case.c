@@ -174,6 +174,7 @@ void trial_open_on(struct trial *t, const struct op_case *row, enum dtype type, 
     config_defaults(&t->config);
     t->config.train.clip = row->clip;
     t->config.fuse.loss = t->config.fuse.adamw = !row->parts;
+    t->config.fuse.epilogue = row->epilogue;
     set_model(row, &t->config.model);
     if (row->low != row->high) {
         t->config.train.loss_clamp[0] = row->low;

@@ -32,6 +32,7 @@ struct op_case {
     int modern;       /* and a model with every switch that is off in GPT-2 */
     int parts;        /* the loss and the update are plain ops */
     int bias;
+    int epilogue;     /* on a GPU products make the GELU */
     int fused;        /* the fuse pass runs on the ops; it must find a pair */
     int documents;    /* sequences hold several documents: the plan has `starts` */
     double rate;      /* of dropout */

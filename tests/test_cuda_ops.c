@@ -74,10 +74,35 @@ static void check_orders(const struct op_case *row, enum dtype type) {
     shim_schedule(0, 1, 0);
 }
 
+/* Fused ops leave the bits of their parts; products that make the GELU do not, and are near. */
+static void check_fused(const struct op_case *row, enum dtype type) {
+    struct trial fused, parts;
+    struct op_case plain = *row, epilogue = *row;
+    plain.fused = 0;
+    epilogue.epilogue = 1;
+    trial_open_on(&fused, row, type, &backend_cuda);
+    trial_open_on(&parts, &plain, type, &backend_cuda);
+    trial_run_all(&fused);
+    trial_run_all(&parts);
+    for (int buf = 0; buf < parts.plan->n_bufs; buf++) {
+        if (!op_observed(&parts, buf)) continue;
+        double *a = trial_values(&fused, buf), *b = trial_values(&parts, buf);
+        if (memcmp(a, b, (size_t)trial_elems(&parts, buf) * sizeof *a))
+            fail_msg("%s, %s: %s has other bits fused than in parts", row->name, dtype_name(type),
+                     parts.plan->bufs[buf].name);
+        free(a);
+        free(b);
+    }
+    trial_close(&fused);
+    trial_close(&parts);
+    op_compare_with_double(&epilogue, type, &backend_cuda, rounding_of(type));
+}
+
 static void test_case(void **state) {
     const struct op_case *row = *state;
     for (int i = 0; i < 3; i++) {
         op_compare_with_double(row, types[i], &backend_cuda, rounding_of(types[i]));
+        if (row->checks & PARTS) check_fused(row, types[i]);
         if (CHECK_ORDERS && types[i] != DTYPE_F16) check_orders(row, types[i]); /* fp16 has the kernels of bf16 */
     }
 }

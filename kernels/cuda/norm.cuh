@@ -10,7 +10,7 @@ enum {
     LONG_ROW = 2048,             /* values: from here on a block takes a row */
     TEAMS = 4,                   /* warps that share a block, where a warp takes a row */
     LONG_WARPS = 8,              /* of a block that takes a row */
-    MOST_BLOCKS = 256,           /* whose partial sums of dw and db are added in the end */
+    MOST_BLOCKS = 512,           /* whose partial sums of dw and db are added in the end */
     CACHE = PLAIN_SHARED - 1024, /* bytes of shared memory for rows */
 };
 

@@ -2,7 +2,7 @@
 #include "columns.cuh"
 #include "kernels.h"
 
-enum { WARPS = 4, MOST_BLOCKS = 256, HEADS_A_WARP = 16 };
+enum { WARPS = 4, MOST_BLOCKS = 2048, HEADS_A_WARP = 16 };
 
 struct qk_args {
     const value *x, *dy, *wq, *wk;

@@ -8,12 +8,13 @@
 #include "backend/cuda/cuda.h"
 #endif
 
-int backend_choose(int choice, const struct backend **backend) {
+int backend_choose(int choice, int ranks, const struct backend **backend) {
     *backend = choice == BACKEND_NULL ? &backend_null : &backend_cpu;
 #ifdef LOCKSTEP_CUDA
-    if (choice == BACKEND_CUDA || (choice == BACKEND_AUTO && cuda_has_device())) *backend = &backend_cuda;
+    if (choice == BACKEND_CUDA || (choice == BACKEND_AUTO && ranks == 1 && cuda_has_device())) *backend = &backend_cuda;
     return 0;
 #else
+    (void)ranks;
     if (choice != BACKEND_CUDA) return 0;
     return fail(STATUS_USAGE, "backend: cuda: this build is without CUDA; install the toolkit and build again with "
                               "-DLOCKSTEP_CUDA=ON, or use 'backend: cpu'");

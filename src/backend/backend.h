@@ -49,9 +49,9 @@ struct backend {
 
 extern const struct backend backend_cpu, backend_null, backend_cuda; /* cuda: in builds with LOCKSTEP_CUDA */
 
-/* The backend that the config asks for (enum backend_choice): "auto" is cuda where this build has it and there is a GPU. Fails where
- * this build has not what is asked for. */
-int backend_choose(int choice, const struct backend **backend);
+/* The backend that the config asks for (enum backend_choice): "auto" is cuda where this build has it and there is a GPU that it
+ * can use with so many ranks. Fails where this build has not what is asked for. */
+int backend_choose(int choice, int ranks, const struct backend **backend);
 
 /* What backends share. The type of an op's values: that of half an operand where there is one, else that of the parameters (losses are f64 in every
  * plan). */

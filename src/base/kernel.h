@@ -37,19 +37,19 @@ struct view {
 
 /* The attributes of all ops; op.def says which op reads which. Unused ones are zero. */
 struct op_attr {
-    int64_t batch, time;        /* sequences, tokens a sequence */
-    int64_t heads, kv_heads;    /* attention heads; heads of keys and values */
-    int64_t turning;            /* RoPE: channels of a head that turn */
-    int pairs, inverse;         /* RoPE: channels 2i and 2i + 1 turn together, not i and i + turning / 2; turns back */
-    int64_t vocab, positions;   /* rows of the embedding tables; xent: logits of a row that count */
-    int64_t chunk_rows;         /* head_loss: rows whose logits exist at once */
-    int64_t begin, end;         /* a range of the flat parameter space, in elements */
-    int64_t decay_end;          /* AdamW: weight decay applies to flat elements below it */
-    int64_t micro_batches;      /* micro-batches whose losses make one slot's mean */
-    uint32_t site;              /* which random draw of the model this is; clones of an op keep it */
-    double rate;                /* dropout probability */
-    double scale, eps;          /* attention scale; norm epsilon or AdamW epsilon */
-    int by_library;             /* attention: a GPU's library computes it (model.attention_impl) */
+    int64_t batch, time;      /* sequences, tokens a sequence */
+    int64_t heads, kv_heads;  /* attention heads; heads of keys and values */
+    int64_t turning;          /* RoPE: channels of a head that turn */
+    int pairs, inverse;       /* RoPE: channels 2i and 2i + 1 turn together, not i and i + turning / 2; turns back */
+    int64_t vocab, positions; /* rows of the embedding tables; xent: logits of a row that count */
+    int64_t chunk_rows;       /* head_loss: rows whose logits exist at once */
+    int64_t begin, end;       /* a range of the flat parameter space, in elements */
+    int64_t decay_end;        /* AdamW: weight decay applies to flat elements below it */
+    int64_t micro_batches;    /* micro-batches whose losses make one slot's mean */
+    uint32_t site;            /* which random draw of the model this is; clones of an op keep it */
+    double rate;              /* dropout probability */
+    double scale, eps;        /* attention scale; norm epsilon or AdamW epsilon */
+    int by_library; /* a GPU's library computes it: attention (model.attention_impl); GELU, in the product (fuse.epilogue) */
     double theta, cap;          /* RoPE: base of its wavelengths; largest logit */
     double low, high;           /* clamp range */
     double beta1, beta2, decay; /* AdamW */

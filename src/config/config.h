@@ -64,7 +64,7 @@ struct config {
         int64_t eval_every, eval_batches;
     } train;
     struct config_fuse {
-        int norm, gelu, swiglu, rope, loss, adamw, head;
+        int norm, gelu, swiglu, rope, loss, adamw, head, epilogue;
     } fuse;
     struct config_dist {
         int64_t zero;

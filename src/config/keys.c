@@ -185,6 +185,10 @@ static const struct schema_key keys[] = {
      .names = boolean_names},
     {"fuse.gelu", VALUE_BOOLEAN, AT(fuse.gelu), "true", CLASS_RUN,
      "a product, its bias and GELU are one op, and their gradients another", .names = boolean_names},
+    {"fuse.epilogue", VALUE_BOOLEAN, AT(fuse.epilogue), "false", CLASS_TRAINING,
+     "on a GPU, in bf16 and fp16: with fuse.gelu cuBLASLt's product itself makes the GELU, from sums that are not "
+     "rounded yet",
+     .names = boolean_names},
     {"fuse.swiglu", VALUE_BOOLEAN, AT(fuse.swiglu), "true", CLASS_RUN,
      "a product and SwiGLU are one op, and their gradients another", .names = boolean_names},
     {"fuse.rope", VALUE_BOOLEAN, AT(fuse.rope), "true", CLASS_RUN,

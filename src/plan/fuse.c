@@ -79,6 +79,8 @@ static int fuse_pair(const struct plan *plan, int i, const struct config *config
         fused->layer = second->layer;
         fused->again = second->again;
         fused->attr = second->attr;
+        fused->attr.by_library =
+            f->fused == OP_linear_gelu || f->fused == OP_linear_dx_gelu ? config->fuse.epilogue : 0;
         return f->join(first, second, read_by_others(plan, i, i + 1, first->out[0]), fused);
     }
     return 0;

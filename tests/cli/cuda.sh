@@ -22,6 +22,10 @@ expect 0 "$SHIM" train run.yaml --run auto --set train.steps=1
 grep -q 'on backend cuda' "$ERR" || die "auto does not take the GPU"
 expect 0 env SHIM_DEVICES=0 "$SHIM" train run.yaml --run auto-cpu --set train.steps=1
 grep -q 'on backend cpu' "$ERR" || die "auto does not take the CPU where there is no GPU"
+expect 0 env SHIM_CAPABILITY=75 "$SHIM" train run.yaml --run auto-old --set train.steps=1
+grep -q 'on backend cpu' "$ERR" || die "auto does not take the CPU where the GPU is too old"
+expect 0 env SHIM_FAIL=cudaGetDeviceCount:1:35 "$SHIM" train run.yaml --run auto-driver --set train.steps=1
+grep -q 'warning: .*driver.*the CPU computes' "$ERR" || die "auto does not say that GPUs cannot be used"
 
 say "the losses are those of the CPU; twice, poisoned, on fp16 and bf16 too"
 on_gpu --run gpu
@@ -94,6 +98,12 @@ expect 0 "$LOCKSTEP" ckpt verify runs/ecc
 expect 0 "$SHIM" train --resume runs/ecc
 expect 0 "$SHIM" train run.yaml --set backend=cuda --run whole --set ckpt.every=1
 same "weights after memory that failed" "$(hash_of runs/whole)" "$(hash_of runs/ecc)"
+
+say "heads that are too large are refused, and slow ones are told"
+expect 2 "$SHIM" train run.yaml --set backend=cuda --run large --set model.width=320 --set model.heads=1 --set model.kv_heads=1
+grep -q 'a head has 320 channels' "$ERR" || die "a head of 320 channels is not refused"
+expect 0 "$SHIM" train run.yaml --set backend=cuda --run slow --set model.width=36 --set model.heads=3 --set model.kv_heads=3 --set train.precision=bf16 --set train.steps=1
+grep -q 'without tensor cores' "$ERR" || die "slow attention is not told"
 
 say "what cuDNN cannot do, or that it is not there, is said"
 expect 2 "$SHIM" train run.yaml --set backend=cuda --run cudnn --set model.attention_impl=cudnn

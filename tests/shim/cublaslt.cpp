@@ -148,7 +148,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               cublasLtMatrixLayout_t a, const void *B, cublasLtMatrixLayout_t b, const void *beta,
                               const void *C, cublasLtMatrixLayout_t c, void *D, cublasLtMatrixLayout_t d,
                               const cublasLtMatmulAlgo_t *algorithm, void *, size_t, cudaStream_t stream) {
-    if (!fits(*desc, *a, *b, *d) || c->rows != d->rows || c->columns != d->columns) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!fits(*desc, *a, *b, *d) || c->rows != d->rows || c->columns != d->columns || c->type != d->type)
+        return CUBLAS_STATUS_INVALID_VALUE;
     if (!algorithm || algorithm->data[0] != signature || algorithm->data[1] >= ALGORITHMS)
         return CUBLAS_STATUS_INVALID_VALUE;
     call work = {*desc,

@@ -219,8 +219,17 @@ const shim_words *shim_warp(const char *what, const void *mine, size_t bytes) {
     return w->words[turn & 1];
 }
 
+static void land(const copy &c) {
+    if (c.bytes) memcpy(c.to, c.from, c.bytes);
+    if (c.zeros) memset((char *)c.to + c.bytes, 0, c.zeros);
+}
+
 void shim_copy_later(void *to, const void *from, size_t bytes, size_t zeros) {
-    block.fibers[block.current].open.push_back({to, from, bytes, zeros});
+    const copy c = {to, from, bytes, zeros};
+    if (order == SHIM_BACKWARD) /* at once: the earliest that it may land */
+        land(c);
+    else
+        block.fibers[block.current].open.push_back(c);
 }
 
 void shim_commit() {
@@ -233,10 +242,7 @@ void shim_commit() {
 void shim_wait_groups(unsigned left) {
     fiber *f = &block.fibers[block.current];
     while (f->groups.size() > left) {
-        for (const copy &c : f->groups.front()) {
-            if (c.bytes) memcpy(c.to, c.from, c.bytes);
-            if (c.zeros) memset((char *)c.to + c.bytes, 0, c.zeros);
-        }
+        for (const copy &c : f->groups.front()) land(c);
         f->groups.erase(f->groups.begin());
     }
 }

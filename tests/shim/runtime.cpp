@@ -170,7 +170,9 @@ void shim_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, s
     if (error == cudaSuccess &&
         (!grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || !size || size > 1024))
         error = cudaErrorInvalidConfiguration;
-    if (error == cudaSuccess && shared_bytes > 227 << 10) error = cudaErrorInvalidValue;
+    const int capability = 10 * device.major + device.minor;
+    const size_t most = capability >= 90 ? 227 << 10 : capability == 80 ? 163 << 10 : 99 << 10;
+    if (error == cudaSuccess && shared_bytes > most) error = cudaErrorInvalidValue;
     if (error != cudaSuccess) {
         last = error;
         return;

@@ -4,7 +4,7 @@
  * fiber; blocks run one after the other. Threads change only where they wait for each other, and in an order that a schedule
  * chooses, so what depends on the order shows as other bits. Shared memory is allocated for each block, as long as was asked for, and
  * full of NaN: under AddressSanitizer a step beyond it is an error, as it is for device memory. An asynchronous copy
- * lands when its thread waits for it, and no earlier. Work on a stream is done when somebody waits for it, and no earlier, unless the
+ * lands when its thread waits for it, and no earlier; with SHIM_BACKWARD as soon as it is asked for. Work on a stream is done when somebody waits for it, and no earlier, unless the
  * schedule says that all is done at once.
  *
  * What no program may do ends the process with a message: threads that wait for each other in different places, or for some that have

@@ -84,8 +84,27 @@ static int bind(struct exec *exec, int op, const struct cudnn_attention *graph) 
     return cudnn_attention_bind(graph, &operands, &exec->calls[op]);
 }
 
+/* Which sizes of heads the kernels have, and which are slow. */
+static int check_size(const struct exec *exec, int op) {
+    enum { MOST = 256, MOST_FAST = 128 };
+    static int told;
+    const struct cudnn_attention_shape shape = shape_of(exec, op);
+    if (shape.size > MOST)
+        return fail(
+            STATUS_USAGE,
+            "backend cuda: a head has %lld channels, and at most %d are possible: more model.heads, or 'backend: cpu'",
+            (long long)shape.size, MOST);
+    if (shape.type != DTYPE_F32 && (shape.size % 8 || shape.size > MOST_FAST) && !told++)
+        log_line("warning: heads of %lld channels take attention without tensor cores, which is many times as slow; "
+                 "those of up to %d, a "
+                 "multiple of 8, take it with them",
+                 (long long)shape.size, MOST_FAST);
+    return 0;
+}
+
 int cuda_prepare_attention(struct exec *exec, int op, int64_t *bytes) {
     struct cudnn_attention *graph;
+    TRY(check_size(exec, op));
     if (is_backward(exec, op)) *bytes = cuda_attention_workspace(&exec->args[op]);
     if (!exec->args[op].attr->by_library) return 0;
     TRY(check_op(exec, op));
@@ -98,6 +117,16 @@ int cuda_prepare_attention(struct exec *exec, int op, int64_t *bytes) {
 int cuda_run_attention(struct exec *exec, int op) {
     if (exec->calls[op]) return cudnn_attention_run(exec->calls[op], exec->stream);
     cuda_ops[exec->plan->ops[op].kind].kernel[exec->types[op]](&exec->args[op], exec->stream);
+    return 0;
+}
+
+int cuda_prepare_cached_attention(struct exec *exec, int op, int64_t *bytes) {
+    (void)bytes;
+    return check_size(exec, op);
+}
+
+int cuda_run_cached_attention(struct exec *exec, int op) {
+    cuda_ops[OP_attention_cached].kernel[exec->types[op]](&exec->args[op], exec->stream);
     return 0;
 }
 

@@ -77,6 +77,7 @@ static int find_functions(void) {
 int cuda_open_blas(void) {
     if (cuda_blas.handle) return 0;
     TRY(find_functions());
+    setenv("NVIDIA_TF32_OVERRIDE", "0", 1); /* fp32 means fp32 */
     return cuda_blas_check(cuda_blas.cublasLtCreate(&cuda_blas.handle), "starting");
 }
 

@@ -57,13 +57,13 @@ static int read_line(const char *line, const char *key, cublasLtMatmulAlgo_t *al
            from_hex(line + length + 1, algorithm);
 }
 
-/* What the file has; the last line counts. */
+/* What the file has; the first line counts, so that who comes later takes what others already use. */
 static int read_choice(const char *path, const char *key, cublasLtMatmulAlgo_t *algorithm) {
     char line[LINE];
     int found = 0;
     FILE *file = fopen(path, "r");
     if (!file) return 0;
-    while (fgets(line, sizeof line, file)) found |= read_line(line, key, algorithm);
+    while (!found && fgets(line, sizeof line, file)) found = read_line(line, key, algorithm);
     fclose(file);
     return found;
 }
@@ -89,7 +89,10 @@ static float measure(struct exec *exec, const struct product *p, const cublasLtM
     for (int i = 0; i <= TRIES; i++) { /* the first is not counted */
         float time;
         if (cudaEventRecord(begin, exec->stream) != cudaSuccess) return -1;
-        if (product_run_with(exec, p, algorithm) != CUBLAS_STATUS_SUCCESS) return -1;
+        if (product_run_with(exec, p, algorithm) != CUBLAS_STATUS_SUCCESS) {
+            cudaGetLastError(); /* this one is not possible, and that is all */
+            return -1;
+        }
         if (cudaEventRecord(end, exec->stream) != cudaSuccess || cudaEventSynchronize(end) != cudaSuccess) return -1;
         if (cudaEventElapsedTime(&time, begin, end) != cudaSuccess) return -1;
         if (i && (least < 0 || time < least)) least = time;
@@ -141,6 +144,7 @@ static int choose(struct exec *exec, struct product *p, const char *path, int *m
     TRY(fastest(exec, p));
     ++*measured;
     if (*path) keep_choice(path, key, &p->algorithm);
+    if (*path) read_choice(path, key, &p->algorithm); /* another process may have been first */
     return 0;
 }
 

@@ -7,7 +7,7 @@
 #include "base/check.h"
 
 /* The largest buffer that a step is given: its inputs and the step block. */
-static int64_t largest_input(const struct plan *plan) {
+int64_t cuda_slot_bytes(const struct plan *plan) {
     int64_t most = buf_bytes(&plan->bufs[plan->step]);
     for (int b = 0; b < plan->n_bufs; b++)
         if (plan->bufs[b].kind == BUF_INPUT && buf_bytes(&plan->bufs[b]) > most) most = buf_bytes(&plan->bufs[b]);
@@ -17,7 +17,7 @@ static int64_t largest_input(const struct plan *plan) {
 int cuda_open_inputs(struct exec *exec) {
     struct inputs *in = &exec->inputs;
     const char *doing = "making room for inputs";
-    in->slot_bytes = largest_input(exec->plan);
+    in->slot_bytes = cuda_slot_bytes(exec->plan);
     TRY(cuda_check(cudaStreamCreateWithFlags(&in->stream, cudaStreamNonBlocking), doing));
     TRY(cuda_check(cudaHostAlloc((void **)&in->host, (size_t)in->slot_bytes * SLOTS, cudaHostAllocDefault), doing));
     TRY(cuda_check(cudaMalloc((void **)&in->device, (size_t)in->slot_bytes * SLOTS), doing));
@@ -43,7 +43,7 @@ void cuda_close_inputs(struct exec *exec) {
 /* A place is free for the host once its last content has arrived on the device, and for the device once it has been taken from there. */
 static int send_input(struct exec *exec, char *to, const void *from, int64_t bytes) {
     struct inputs *in = &exec->inputs;
-    const int slot = in->next++ % SLOTS;
+    const int slot = (int)(in->next++ % SLOTS);
     char *host = in->host + slot * in->slot_bytes, *device = in->device + slot * in->slot_bytes;
     const char *doing = "sending inputs";
     TRY(cuda_check(cudaEventSynchronize(in->arrived[slot]), doing));

@@ -129,6 +129,8 @@ int cuda_run_naive(struct exec *exec, int op);
 /* By cuDNN where that is asked for, else by the op's kernel: attention.c. */
 int cuda_prepare_attention(struct exec *exec, int op, int64_t *bytes);
 int cuda_run_attention(struct exec *exec, int op);
+int cuda_prepare_cached_attention(struct exec *exec, int op, int64_t *bytes);
+int cuda_run_cached_attention(struct exec *exec, int op);
 void cuda_close_attention(struct exec *exec);
 
 /* ---- copies: copy.c ---- */
@@ -140,11 +142,12 @@ enum { SLOTS = 16 }; /* inputs that may be on their way at once */
 struct inputs {
     char *host, *device;
     int64_t slot_bytes;
-    int next;
+    unsigned next;
     cudaStream_t stream;
     cudaEvent_t arrived[SLOTS], taken[SLOTS];
 };
 
+int64_t cuda_slot_bytes(const struct plan *plan); /* of a place */
 int cuda_open_inputs(struct exec *exec);
 void cuda_close_inputs(struct exec *exec);
 int cuda_copy(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);

@@ -2,9 +2,11 @@
 #include "backend/cuda/cuda.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 
 #ifndef CUDA_ARCHITECTURES
 #define CUDA_ARCHITECTURES "?"
@@ -71,10 +73,19 @@ static int count_devices(void) {
     return 0;
 }
 
+enum { OLDEST_MAJOR = 8 };
+
 int cuda_has_device(void) {
-    int count = 0;
-    if (cudaGetDeviceCount(&count) == cudaSuccess && count > 0) return 1;
+    int count = 0, driver = 0;
+    struct cudaDeviceProp first;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaSuccess && count > 0) error = cudaGetDeviceProperties(&first, 0);
+    if (error == cudaSuccess && count > 0) return first.major >= OLDEST_MAJOR;
     cudaGetLastError(); /* it is not the next call's */
+    cudaDriverGetVersion(&driver);
+    if (error != cudaSuccess && error != cudaErrorNoDevice && driver)
+        log_line("warning: there is a driver for GPUs, but they cannot be used: %s (%s); the CPU computes",
+                 cudaGetErrorString(error), cudaGetErrorName(error));
     return 0;
 }
 
@@ -87,16 +98,18 @@ static int local_rank(const struct comm *comm) {
 
 int cuda_open_device(const struct comm *comm) {
     if (opened) return 0;
+    setenv("CUDA_MODULE_LOADING", "EAGER",
+           0); /* else kernels are loaded when they run first: memory that a step would take */
     int count = count_devices();
     if (!count) return STATUS_FAILED;
     number = local_rank(comm) % count;
     TRY(cuda_check(cudaSetDevice(number), "choosing a GPU"));
     TRY(cuda_check(cudaGetDeviceProperties(&properties, number), "choosing a GPU"));
-    opened = 1;
-    if (properties.major < 8)
+    if (properties.major < OLDEST_MAJOR)
         return fail(
             STATUS_FAILED,
             "backend cuda: %s has compute capability %d.%d; Lockstep needs 8.0 or newer (A100, RTX 30 and later)",
             properties.name, properties.major, properties.minor);
+    opened = 1;
     return 0;
 }

@@ -23,10 +23,10 @@ static void *before_layer(const struct kernel_args *a, enum op_kind kind) {
     return a->out[0].data;
 }
 
-/* Of halves the product makes the GELU as well, from the sums before they are rounded. Of float it does not: the library's GELU is
- * not held to the last bits. And it wants rows of whole 16 bytes (cuBLAS documentation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD). */
+/* The product makes the GELU as well, from sums that are not rounded yet: where that is asked for, since it has other bits than the two
+ * ops; and of halves, since the library's GELU is not held to the last bits of a float. It wants rows of whole 16 bytes (cuBLAS documentation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD). */
 static int makes_gelu(const struct exec *exec, int op, int64_t columns) {
-    return is_half(exec->types[op]) && columns % 8 == 0;
+    return exec->args[op].attr->by_library && is_half(exec->types[op]) && columns % 8 == 0;
 }
 
 int cuda_prepare_linear(struct exec *exec, int op, int64_t *bytes) {
@@ -35,7 +35,6 @@ int cuda_prepare_linear(struct exec *exec, int op, int64_t *bytes) {
     struct product_shape shape = shape_of(exec, op);
     struct product_data data = {.a = a->in[0].data, .b = a->in[1].data, .bias = a->in[2].data};
     const int fused = kind == OP_linear_gelu && makes_gelu(exec, op, a->in[1].dim[0]);
-    (void)bytes;
     shape.n = a->in[1].dim[0];
     shape.k = a->in[1].dim[1];
     shape.m = rows_of(&a->in[0], shape.k);
@@ -43,10 +42,14 @@ int cuda_prepare_linear(struct exec *exec, int op, int64_t *bytes) {
     shape.c_stride = shape.aux_stride = shape.n;
     shape.b_transposed = 1;
     shape.with_bias = exec->plan->ops[op].in[2] != NONE;
-    shape.with_aux = fused && exec->plan->ops[op].out[1] != NONE;
+    shape.with_aux = fused;
     shape.epilogue = fused ? EPILOGUE_GELU : shape.with_bias ? EPILOGUE_BIAS : EPILOGUE_NONE;
     data.c = fused ? a->out[0].data : before_layer(a, kind);
-    data.aux = shape.with_aux ? a->out[1].data : NULL;
+    if (fused) { /* x w^T + b is always written, if to nobody: a clone that recomputes it must not take another algorithm */
+        const int wanted = exec->plan->ops[op].out[1] != NONE;
+        data.aux = wanted ? a->out[1].data : exec->workspace;
+        *bytes = wanted ? 0 : shape.m * shape.n * (int64_t)dtype_size(shape.type);
+    }
     return cuda_add_product(exec, &shape, &data);
 }
 

@@ -20,8 +20,9 @@
 /* What all of it takes, against what there is, before any of it is taken. */
 static int check_memory(const struct exec *exec, const struct store *store) {
     const struct plan *plan = exec->plan;
-    int64_t need =
-        plan->arena_bytes + exec->workspace_bytes + PRODUCT_WORKSPACE + (store->count ? 0 : plan_store_bytes(plan));
+    const int64_t kernels = 256 << 20; /* that the runtime still loads, and their stacks */
+    int64_t need = kernels + SLOTS * cuda_slot_bytes(plan) + plan->arena_bytes + exec->workspace_bytes +
+                   PRODUCT_WORKSPACE + (store->count ? 0 : plan_store_bytes(plan));
     size_t available, total;
     const double gib = 1 << 30;
     TRY(cuda_check(cudaMemGetInfo(&available, &total), "asking for its free memory"));
@@ -195,6 +196,9 @@ static void cuda_unload(struct exec *exec) {
 }
 
 static int load(struct exec *exec, struct store *store) {
+    enum {
+        SOMETHING = 0x3c
+    }; /* bytes of numbers near 0.01 in all types: products of zeros would be timed with less power */
     const struct plan *plan = exec->plan;
     exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
     exec->attrs = calloc((size_t)plan->n_ops + 1, sizeof *exec->attrs);
@@ -216,7 +220,7 @@ static int load(struct exec *exec, struct store *store) {
     TRY(place_buffers(exec, store));
     TRY(prepare_ops(exec));
     TRY(cuda_open_inputs(exec));
-    TRY(fill(exec, exec->arena, 0, plan->arena_bytes));
+    TRY(fill(exec, exec->arena, SOMETHING, plan->arena_bytes));
     TRY(cuda_choose_algorithms(exec));
     TRY(fill(exec, exec->arena, 0, plan->arena_bytes));
     if (exec->poison)
@@ -266,6 +270,7 @@ static int cuda_run(struct exec *exec, enum segment segment) {
     const struct plan *plan = exec->plan;
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
         TRY(exec->timeline.trace ? launch_and_time(exec, i) : launch(exec, i));
+        if (exec->poison) TRY(cuda_check(cudaGetLastError(), op_info[plan->ops[i].kind].name));
         if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
     }
     return cuda_check(cudaGetLastError(), "launching a segment");
