@@ -285,6 +285,7 @@ const struct op_case op_table[] = {
     {"embed, tied, documents", embed_tied, NULL, ALL, 2, 7, 5, .vocab = 4, .positions = 7, .documents = 1},
     {"embed, tied", embed_tied, NULL, ALL, 2, 3, 5, .vocab = 4, .positions = 3},
     {"embed, odd", embed, NULL, PRECISION | THREADS, 3, 67, 131, .vocab = 97, .positions = 71},
+    {"embed, many keys", embed, NULL, PRECISION | THREADS, 1, 67, 131, .vocab = 8700},
     {"embed, large", embed_tied, NULL, PRECISION | THREADS, 3, 64, 128, .vocab = 256, .positions = 64},
     {"dropout", alone, dropout, ALL, 2, 3, 5, .rate = 0.4, .step = {.step = 7, .slot = 2}},
     {"dropout, inside", inside, dropout, ALL, 2, 3, 5, .rate = 0.4, .step = {.step = 8, .slot = 1, .micro = 1}},

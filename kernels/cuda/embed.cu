@@ -62,20 +62,20 @@ extern "C" void K(embed)(const struct kernel_args *a, cudaStream_t stream) {
 
 /* out[key(row)] += the rows of dx with that key, in the order of rows: a key is a token, or with `starts` a position.
  *
- * A block has KEYS keys and COLUMNS columns. It goes through the rows LIST at a time, keeps those whose key is its own, in order, and its
+ * A block has `each` keys, KEYS or where that would make few blocks FEW, and COLUMNS columns. It goes through the rows LIST at a time, keeps those whose key is its own, in order, and its
  * warps then add them up, a key the affair of one warp: keys that occur often keep one warp busy, but its loads do not depend on each
  * other. Without `add` keys that never occur become 0. */
-enum { KEYS = 64, LIST = 2048, EMBED_WARPS = 8, COLUMNS = 4 * WARP };
+enum { KEYS = 64, FEW = 8, FEW_BLOCKS = 264, LIST = 2048, EMBED_WARPS = 8, COLUMNS = 4 * WARP };
 
 struct key_args {
     const value *dx;
     const int32_t *tokens, *starts; /* starts: keys are positions */
     real *out;
     int64_t rows, width, keys, time;
-    int add, positions;
+    int add, positions, each;
 };
 
-/* Appends to `list` the rows of [begin, end) whose key is in [first, first + KEYS), in order; returns how many. `counts`: EMBED_WARPS + 1 numbers. */
+/* Appends to `list` the rows of [begin, end) whose key is in [first, first + each), in order; returns how many. `counts`: EMBED_WARPS + 1 numbers. */
 static __device__ int own_rows(const key_args &k, int64_t begin, int64_t end, int64_t first, int *list, int *counts) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     int total = 0;
@@ -83,7 +83,7 @@ static __device__ int own_rows(const key_args &k, int64_t begin, int64_t end, in
         const int64_t row = from + threadIdx.x;
         int key = -1;
         if (row < end) key = (int)((k.positions ? row % k.time - k.starts[row] : k.tokens[row]) - first);
-        const int own = key >= 0 && key < KEYS;
+        const int own = key >= 0 && key < k.each;
         const unsigned who = __ballot_sync(~0u, own);
         if (lane == 0) counts[warp] = __popc(who);
         __syncthreads();
@@ -128,12 +128,12 @@ static __device__ int add_rows(const value *dx, int64_t width, const int *list, 
 template <int WIDE> static __global__ void __launch_bounds__(EMBED_WARPS *WARP) sum_by_key(key_args k) {
     SHARED(int, list); /* LIST entries, row * KEYS + key; then counts */
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const int64_t first = (int64_t)blockIdx.x * KEYS, begin_column = (int64_t)blockIdx.y * COLUMNS;
+    const int64_t first = (int64_t)blockIdx.x * k.each, begin_column = (int64_t)blockIdx.y * COLUMNS;
     const int64_t end_column = smaller(begin_column + COLUMNS, k.width);
     for (int64_t begin = 0; begin < k.rows; begin += LIST) {
         const int count = own_rows(k, begin, smaller(begin + LIST, k.rows), first, list, list + LIST);
         const int fresh = begin == 0 && !k.add; /* what is there is not added to, but must be written */
-        for (int key = warp; key < KEYS && first + key < k.keys; key += EMBED_WARPS)
+        for (int key = warp; key < k.each && first + key < k.keys; key += EMBED_WARPS)
             for (int64_t c = begin_column + lane * WIDE; c < end_column; c += WARP * WIDE) {
                 real *out = k.out + (first + key) * k.width + c;
                 part<WIDE> sum = {};
@@ -147,8 +147,9 @@ template <int WIDE> static __global__ void __launch_bounds__(EMBED_WARPS *WARP) 
 
 static void launch_by_key(key_args k, cudaStream_t stream) {
     const int wide = k.width % 4 == 0 && is_aligned(k.dx) && is_aligned(k.out) ? 4 : 1;
-    const dim3 grid((unsigned)divide_up(k.keys, KEYS), (unsigned)divide_up(k.width, COLUMNS)),
-        block(EMBED_WARPS * WARP);
+    const int64_t parts = divide_up(k.width, COLUMNS);
+    k.each = divide_up(k.keys, KEYS) * parts < FEW_BLOCKS ? FEW : KEYS;
+    const dim3 grid((unsigned)divide_up(k.keys, k.each), (unsigned)parts), block(EMBED_WARPS * WARP);
     const size_t room = sizeof(int) * (LIST + EMBED_WARPS);
     if (wide == 4)
         LAUNCH(sum_by_key<4>, grid, block, room, stream, k);

@@ -40,6 +40,8 @@ struct backend {
      * what a checkpoint kept. *missing: how many choices are not among those, and stay. NULL: there is no choice. */
     const char *(*choices)(const struct exec *exec);
     int (*use_choices)(struct exec *exec, const char *choices, int *missing);
+    /* By how many bytes the device's memory was too small in the last load() that failed; 0 where it was not that. NULL: not told. */
+    int64_t (*short_of)(void);
     /* Where the host cannot read the store: memory that is copied to and from the device the fastest. NULL: it can. */
     int (*host_new)(void **memory, int64_t bytes);
     void (*host_free)(void *memory);

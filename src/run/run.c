@@ -44,7 +44,10 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
     if (!run->batch.tokens || !run->batch.targets || (run->plan->starts != NONE && !run->batch.starts) ||
         !run->arrays || !run->spans)
         return fail(STATUS_FAILED, "out of memory");
-    TRY(run->backend->load(run->plan, &run->store, comm, &run->exec));
+    int status = run->backend->load(run->plan, &run->store, comm, &run->exec);
+    int64_t missing = status && run->backend->short_of ? run->backend->short_of() : 0;
+    if (missing) status = run_cannot_fit(config, request, run->plan, missing, status);
+    TRY(status);
     TRY(open_mirror(run));
     run->block.seed = (uint32_t)config->train.seed;
     return run_write_block(run);

@@ -38,6 +38,10 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
              const struct backend *backend);
 void run_close(struct run *run);
 
+/* After a load() that failed by `missing` bytes of the device: its message, and which settings would have fitted. Returns status. */
+int run_cannot_fit(const struct config *config, const struct plan_request *request, const struct plan *plan,
+                   int64_t missing, int status);
+
 /* Initial values, a function of train.seed. This and loading are collective where the plan shards parameters (plan->zero). */
 int run_init(struct run *run);
 

@@ -87,7 +87,13 @@ grep -q 'LOCKSTEP_CUDA_ARCHITECTURES' "$ERR" || die "no kernels for this GPU: th
 expect 1 env SHIM_FAIL=cudaGetDeviceCount:1:35 "$SHIM" train run.yaml --set backend=cuda --run driver
 grep -q 'driver is older' "$ERR" || die "an old driver: the message does not help"
 expect 1 env SHIM_MEMORY=20000000 "$SHIM" train run.yaml --set backend=cuda --run small
-grep -q 'the plan needs .* GiB free of .*train.micro_batch.*train.recompute' "$ERR" || die "too little memory: the message does not help"
+grep -q 'the plan needs .* GiB free of .*no single setting' "$ERR" || die "too little memory: the message does not help"
+wide=(--set model.vocab=20000 --set train.micro_batch=32 --set train.slots=1 --set train.micro_batches_per_slot=1 --set train.steps=1
+    --set ckpt.every=0 --set train.eval_every=0)
+expect 1 env SHIM_MEMORY=400000000 "$SHIM" train run.yaml --set backend=cuda --run medium "${wide[@]}"
+grep -q 'it would fit with .*--set fuse.head=true' "$ERR" || die "too little memory: no setting is named"
+grep -q -- '--set train.micro_batch=[0-9]' "$ERR" || die "too little memory: no smaller micro-batch is named"
+expect 0 env SHIM_MEMORY=400000000 "$SHIM" train run.yaml --set backend=cuda --run fits "${wide[@]}" --set fuse.head=true
 for call in 1 2 3 4 5; do
     expect 1 env SHIM_FAIL=cudaMalloc:$call:2 "$SHIM" train run.yaml --set backend=cuda --run "malloc-$call"
     grep -q 'out of memory (cudaErrorMemoryAllocation) while' "$ERR" || die "allocation $call fails: the message does not help"

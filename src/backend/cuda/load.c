@@ -17,6 +17,10 @@
 #define RANGE_END()       (void)0
 #endif
 
+static int64_t missing_bytes;
+
+static int64_t cuda_short_of(void) { return missing_bytes; }
+
 /* What all of it takes, against what there is, before any of it is taken. */
 static int check_memory(const struct exec *exec, const struct store *store) {
     const struct plan *plan = exec->plan;
@@ -26,11 +30,9 @@ static int check_memory(const struct exec *exec, const struct store *store) {
     size_t available, total;
     const double gib = 1 << 30;
     TRY(cuda_check(cudaMemGetInfo(&available, &total), "asking for its free memory"));
-    if (need <= (int64_t)available) return 0;
-    return fail(STATUS_FAILED,
-                "backend cuda: the plan needs %.2f GiB on %s, which has %.2f GiB free of %.2f GiB; less memory take: a "
-                "smaller train.micro_batch, train.recompute: block, train.precision: bf16, fuse.head, or "
-                "dist.zero: 2 on more ranks ('lockstep plan' tells how much)",
+    missing_bytes = need > (int64_t)available ? need - (int64_t)available : 0;
+    if (!missing_bytes) return 0;
+    return fail(STATUS_FAILED, "backend cuda: the plan needs %.3f GiB on %s, which has %.3f GiB free of %.3f GiB",
                 (double)need / gib, cuda_device()->name, (double)available / gib, (double)total / gib);
 }
 
@@ -229,6 +231,7 @@ static int load(struct exec *exec, struct store *store) {
 }
 
 static int cuda_load(const struct plan *plan, struct store *store, struct comm *comm, struct exec **out) {
+    missing_bytes = 0;
     struct exec *exec = calloc(1, sizeof *exec);
     if (!exec) return fail(STATUS_FAILED, "backend cuda: out of memory");
     exec->plan = plan;
@@ -320,6 +323,7 @@ const struct backend backend_cuda = {
     .copy = cuda_copy,
     .unload = cuda_unload,
     .free_store = cuda_free_store,
+    .short_of = cuda_short_of,
     .choices = cuda_choices,
     .use_choices = cuda_use_choices,
     .host_new = cuda_host_new,

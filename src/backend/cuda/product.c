@@ -163,5 +163,8 @@ int product_proposals(struct exec *exec, const struct product *p, cublasLtMatmul
                                                  list, &count) != CUBLAS_STATUS_SUCCESS)
         count = 0;
     if (preference) cuda_blas.cublasLtMatmulPreferenceDestroy(preference);
-    return count;
+    int usable = 0;
+    for (int i = 0; i < count; i++)
+        if (list[i].state == CUBLAS_STATUS_SUCCESS) list[usable++] = list[i];
+    return usable;
 }
