@@ -100,10 +100,10 @@ static void check_fused(const struct op_case *row, enum dtype type) {
 
 static void test_case(void **state) {
     const struct op_case *row = *state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (CHECK_ORDERS ? 3 : 2); i++) { /* fp16 has the kernels of bf16 */
         op_compare_with_double(row, types[i], &backend_cuda, rounding_of(types[i]));
         if (row->checks & PARTS) check_fused(row, types[i]);
-        if (CHECK_ORDERS && types[i] != DTYPE_F16) check_orders(row, types[i]); /* fp16 has the kernels of bf16 */
+        if (CHECK_ORDERS && types[i] != DTYPE_F16) check_orders(row, types[i]);
     }
 }
 
