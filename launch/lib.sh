@@ -52,6 +52,17 @@ build() {
         die "the build failed"
 }
 
+# Sets the array `cuda` to options of cmake for the GPU of this machine: kernels for its kind alone, which build several times as fast as
+# for all; without a GPU none.
+cuda_options() {
+    local capability
+    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | head -n 1 | tr -d '. ') || capability=
+    cuda=(-DLOCKSTEP_CUDA=OFF)
+    [[ $capability == 90 ]] && capability=90a
+    if [[ $capability =~ ^[0-9]+a?$ ]]; then cuda=(-DLOCKSTEP_CUDA=AUTO "-DLOCKSTEP_CUDA_ARCHITECTURES=$capability-real"); fi
+    return 0
+}
+
 # Sets the array `mpi` to an mpirun that works on one machine: as root, with more ranks than cores, in a container.
 mpirun_options() {
     local ranks=$1
