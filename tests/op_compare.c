@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 int op_observed(const struct trial *t, int buf) {
     enum buf_kind kind = t->plan->bufs[buf].kind;
@@ -61,4 +62,41 @@ void op_compare_with_double(const struct op_case *row, enum dtype type, const st
     assert_int_equal(a.skip, b.skip);
     trial_close(&single);
     trial_close(&twin);
+}
+
+void op_keep_or_compare(const struct trial *t, double **kept, const char *what, int number) {
+    for (int buf = 0; buf < t->plan->n_bufs; buf++) {
+        if (!op_observed(t, buf)) continue;
+        double *values = trial_values(t, buf);
+        if (!kept[buf]) {
+            kept[buf] = values;
+            continue;
+        }
+        if (memcmp(kept[buf], values, (size_t)trial_elems(t, buf) * sizeof *values))
+            fail_msg("%s: %s has other bits: %s, %d", t->row->name, t->plan->bufs[buf].name, what, number);
+        free(values);
+    }
+}
+
+void op_compare_parts(const struct op_case *row, enum dtype type, const struct backend *backend) {
+    struct trial fused, parts;
+    struct op_case plain = *row;
+    plain.fused = 0;
+    trial_open_on(&fused, row, type, backend);
+    trial_open_on(&parts, &plain, type, backend);
+    trial_run_all(&fused);
+    trial_run_all(&parts);
+    assert_int_equal(fused.plan->n_bufs, parts.plan->n_bufs);
+    for (int buf = 0; buf < parts.plan->n_bufs; buf++) {
+        if (!op_observed(&parts, buf)) continue;
+        double *a = trial_values(&fused, buf), *b = trial_values(&parts, buf);
+        for (int64_t i = 0; i < trial_elems(&parts, buf); i++)
+            if (memcmp(&a[i], &b[i], sizeof *a))
+                fail_msg("%s, %s: %s[%lld] is %a fused and %a in parts", row->name, dtype_name(type),
+                         parts.plan->bufs[buf].name, (long long)i, a[i], b[i]);
+        free(a);
+        free(b);
+    }
+    trial_close(&fused);
+    trial_close(&parts);
 }

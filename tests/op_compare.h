@@ -11,4 +11,11 @@ int op_observed(const struct trial *t, int buf);
  * length, and several times as much for whole models. */
 void op_compare_with_double(const struct op_case *row, enum dtype type, const struct backend *backend, double rounding);
 
+/* Keeps the values of all that is observed, kept[buf], or fails unless they have the bits of those that were kept. `what` and `number`
+ * say in the message what was different. */
+void op_keep_or_compare(const struct trial *t, double **kept, const char *what, int number);
+
+/* Fails unless the fused ops of the row leave the bits of their parts. */
+void op_compare_parts(const struct op_case *row, enum dtype type, const struct backend *backend);
+
 #endif

@@ -43,20 +43,6 @@ static void fence(struct trial *t) {
 #endif
 }
 
-static void compare_bits(const struct trial *t, double **kept, int order) {
-    for (int buf = 0; buf < t->plan->n_bufs; buf++) {
-        if (!op_observed(t, buf)) continue;
-        double *values = trial_values(t, buf);
-        if (!kept[buf]) {
-            kept[buf] = values;
-            continue;
-        }
-        if (memcmp(kept[buf], values, (size_t)trial_elems(t, buf) * sizeof *values))
-            fail_msg("%s: %s has other bits in order %d", t->row->name, t->plan->bufs[buf].name, order);
-        free(values);
-    }
-}
-
 static void check_orders(const struct op_case *row, enum dtype type) {
     struct trial t;
     trial_open_on(&t, row, type, &backend_cuda);
@@ -66,7 +52,7 @@ static void check_orders(const struct op_case *row, enum dtype type) {
         shim_schedule(order, 7, order > 0);
         trial_fill(&t);
         trial_run_all(&t);
-        compare_bits(&t, kept, order);
+        op_keep_or_compare(&t, kept, "another order of threads", order);
     }
     for (int buf = 0; buf < t.plan->n_bufs; buf++) free(kept[buf]);
     free(kept);
@@ -76,25 +62,9 @@ static void check_orders(const struct op_case *row, enum dtype type) {
 
 /* Fused ops leave the bits of their parts; products that make the GELU do not, and are near. */
 static void check_fused(const struct op_case *row, enum dtype type) {
-    struct trial fused, parts;
-    struct op_case plain = *row, epilogue = *row;
-    plain.fused = 0;
+    struct op_case epilogue = *row;
     epilogue.epilogue = 1;
-    trial_open_on(&fused, row, type, &backend_cuda);
-    trial_open_on(&parts, &plain, type, &backend_cuda);
-    trial_run_all(&fused);
-    trial_run_all(&parts);
-    for (int buf = 0; buf < parts.plan->n_bufs; buf++) {
-        if (!op_observed(&parts, buf)) continue;
-        double *a = trial_values(&fused, buf), *b = trial_values(&parts, buf);
-        if (memcmp(a, b, (size_t)trial_elems(&parts, buf) * sizeof *a))
-            fail_msg("%s, %s: %s has other bits fused than in parts", row->name, dtype_name(type),
-                     parts.plan->bufs[buf].name);
-        free(a);
-        free(b);
-    }
-    trial_close(&fused);
-    trial_close(&parts);
+    op_compare_parts(row, type, &backend_cuda);
     op_compare_with_double(&epilogue, type, &backend_cuda, rounding_of(type));
 }
 

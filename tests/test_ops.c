@@ -113,17 +113,7 @@ static void run_and_compare(struct trial *t, int threads, double **kept, struct 
     struct step_block now;
     trial_fill(t);
     trial_run_all(t);
-    for (int buf = 0; buf < t->plan->n_bufs; buf++) {
-        if (!op_observed(t, buf)) continue;
-        double *values = trial_values(t, buf);
-        if (!kept[buf]) {
-            kept[buf] = values;
-            continue;
-        }
-        if (memcmp(kept[buf], values, (size_t)trial_elems(t, buf) * sizeof *values))
-            fail_msg("%s: %s has other bits on %d threads than on 1", t->row->name, t->plan->bufs[buf].name, threads);
-        free(values);
-    }
+    op_keep_or_compare(t, kept, "threads", threads);
     trial_read_step(t, &now);
     assert_int_equal(omp_get_max_threads(), threads); /* nothing that ran has changed it */
     if (threads == 1) *step = now;
@@ -149,39 +139,14 @@ static void check_threads(const struct op_case *row, enum dtype type) {
     omp_set_num_threads(before);
 }
 
-/* ---- PARTS ---- */
-
-static void check_parts(const struct op_case *row, enum dtype type) {
-    struct trial fused, parts;
-    struct op_case plain = *row;
-    plain.fused = 0;
-    trial_open(&fused, row, type);
-    trial_open(&parts, &plain, type);
-    trial_run_all(&fused);
-    trial_run_all(&parts);
-    assert_int_equal(fused.plan->n_bufs, parts.plan->n_bufs);
-    for (int buf = 0; buf < parts.plan->n_bufs; buf++) {
-        if (!op_observed(&parts, buf)) continue;
-        double *a = trial_values(&fused, buf), *b = trial_values(&parts, buf);
-        for (int64_t i = 0; i < trial_elems(&parts, buf); i++)
-            if (memcmp(&a[i], &b[i], sizeof *a))
-                fail_msg("%s, %s: %s[%lld] is %a fused and %a in parts", row->name, dtype_name(type),
-                         parts.plan->bufs[buf].name, (long long)i, a[i], b[i]);
-        free(a);
-        free(b);
-    }
-    trial_close(&fused);
-    trial_close(&parts);
-}
-
 static void test_case(void **state) {
     const struct op_case *row = *state;
     if (row->checks & GRADIENT) check_gradient(row);
-    if (row->checks & PARTS) check_parts(row, DTYPE_F64);
+    if (row->checks & PARTS) op_compare_parts(row, DTYPE_F64, &backend_cpu);
     static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
     for (int i = 0; i < 3; i++) {
         const enum dtype type = types[i];
-        if (row->checks & PARTS) check_parts(row, type);
+        if (row->checks & PARTS) op_compare_parts(row, type, &backend_cpu);
         if (row->checks & PRECISION) check_precision(row, type);
         if (row->checks & THREADS) check_threads(row, type);
     }

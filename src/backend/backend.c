@@ -53,3 +53,52 @@ int backend_each_dead(const struct plan *plan, const struct op *op, int (*each)(
         if (plan->bufs[plan->units[u].buf].last == op->at) TRY(each(context, plan->units[u].buf));
     return 0;
 }
+
+/* The entry for a root buffer of the store; one is added unless a plan before made it. */
+static int store_entry(struct store *store, const struct buf *buf, backend_new *make, void *context, void **data) {
+    int64_t bytes = buf_bytes(buf);
+    for (int i = 0; i < store->count; i++)
+        if (!strcmp(store->entry[i].name, buf->name)) {
+            if (store->entry[i].bytes != bytes)
+                return fail(STATUS_FAILED, "store: %s has %lld bytes, the plan wants %lld", buf->name,
+                            (long long)store->entry[i].bytes, (long long)bytes);
+            *data = store->entry[i].data;
+            return 0;
+        }
+    if (store->count == (int)(sizeof store->entry / sizeof *store->entry))
+        return fail(STATUS_FAILED, "store: too many entries");
+    struct store_entry *entry = &store->entry[store->count];
+    snprintf(entry->name, sizeof entry->name, "%s", buf->name);
+    entry->bytes = bytes;
+    TRY(make(context, &entry->data, bytes, buf->name));
+    store->count++;
+    *data = entry->data;
+    return 0;
+}
+
+int backend_place(const struct plan *plan, struct store *store, char *arena, backend_new *make, void *context,
+                  void **data) {
+    for (int b = 0; b < plan->n_bufs; b++) {
+        const struct buf *buf = &plan->bufs[b];
+        if (buf->alias != NONE)
+            data[b] = (char *)data[buf->alias] + buf->offset;
+        else if (buf->kind == BUF_PARAM || buf->kind == BUF_STATE)
+            TRY(store_entry(store, buf, make, context, &data[b]));
+        else
+            data[b] = arena + buf->offset;
+    }
+    return 0;
+}
+
+static void set_view(const struct plan *plan, void *const *data, int buf, struct view *view) {
+    if (buf == NONE) return;
+    view->data = data[buf];
+    memcpy(view->dim, plan->bufs[buf].dim, sizeof view->dim);
+}
+
+void backend_set_args(const struct plan *plan, void *const *data, const struct op *op, struct kernel_args *args) {
+    for (int k = 0; k < MAX_OUT; k++) set_view(plan, data, op->out[k], &args->out[k]);
+    for (int k = 0; k < MAX_IN; k++) set_view(plan, data, op->in[k], &args->in[k]);
+    args->add = op->add;
+    args->step = data[plan->step];
+}

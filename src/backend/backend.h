@@ -59,6 +59,13 @@ int backend_choose(int choice, int ranks, const struct backend **backend);
  * plan). */
 enum dtype backend_type_of_values(const struct plan *plan, const struct op *op);
 
+/* Finds each buffer's place in the device's memory: data[buf]. `make` makes zeroed memory for an entry of the store that is missing. */
+typedef int backend_new(void *context, void **memory, int64_t bytes, const char *what);
+int backend_place(const struct plan *plan, struct store *store, char *arena, backend_new *make, void *context,
+                  void **data);
+/* Operands, the add bits and the step block, of what an op's kernel is given. */
+void backend_set_args(const struct plan *plan, void *const *data, const struct op *op, struct kernel_args *args);
+
 /* With the environment variable LOCKSTEP_POISON=1 backends fill every value with NaN when it is loaded and again
  * when it dies, so that reading memory that no longer holds what was meant shows at once. For tests: it costs time. */
 int backend_poisons(void);

@@ -31,46 +31,9 @@ static cpu_kernel *const kernels[OP_COUNT][DTYPE_COUNT] = {
 #undef OP
 };
 
-/* Adds the entry for a root buffer of the store unless a plan before made it. */
-static int store_entry(struct store *store, const struct buf *buf, void **data) {
-    int64_t bytes = buf_bytes(buf);
-    for (int i = 0; i < store->count; i++)
-        if (!strcmp(store->entry[i].name, buf->name)) {
-            if (store->entry[i].bytes != bytes)
-                return fail(STATUS_FAILED, "store: %s has %lld bytes, the plan wants %lld", buf->name,
-                            (long long)store->entry[i].bytes, (long long)bytes);
-            *data = store->entry[i].data;
-            return 0;
-        }
-    if (store->count == (int)(sizeof store->entry / sizeof *store->entry))
-        return fail(STATUS_FAILED, "store: too many entries");
-    struct store_entry *entry = &store->entry[store->count];
-    snprintf(entry->name, sizeof entry->name, "%s", buf->name);
-    entry->bytes = bytes;
-    TRY(arena_new(&entry->data, bytes, buf->name));
-    store->count++;
-    *data = entry->data;
-    return 0;
-}
-
-static int place_buffers(struct exec *exec, struct store *store) {
-    const struct plan *plan = exec->plan;
-    for (int b = 0; b < plan->n_bufs; b++) {
-        const struct buf *buf = &plan->bufs[b];
-        if (buf->alias != NONE)
-            exec->data[b] = (char *)exec->data[buf->alias] + buf->offset;
-        else if (buf->kind == BUF_PARAM || buf->kind == BUF_STATE)
-            TRY(store_entry(store, buf, &exec->data[b]));
-        else
-            exec->data[b] = exec->arena + buf->offset;
-    }
-    return 0;
-}
-
-static void set_view(const struct exec *exec, int buf, struct view *view) {
-    if (buf == NONE) return;
-    view->data = exec->data[buf];
-    memcpy(view->dim, exec->plan->bufs[buf].dim, sizeof view->dim);
+static int new_entry(void *context, void **memory, int64_t bytes, const char *what) {
+    (void)context;
+    return arena_new(memory, bytes, what);
 }
 
 static int prepare_ops(struct exec *exec) {
@@ -81,11 +44,8 @@ static int prepare_ops(struct exec *exec) {
         if (op_info[op->kind].lane == LANE_COMPUTE && !exec->kernel[i])
             return fail(STATUS_FAILED, "backend cpu: op %s has no kernel", op_info[op->kind].name);
         struct kernel_args *args = &exec->args[i];
-        for (int k = 0; k < MAX_OUT; k++) set_view(exec, op->out[k], &args->out[k]);
-        for (int k = 0; k < MAX_IN; k++) set_view(exec, op->in[k], &args->in[k]);
+        backend_set_args(plan, exec->data, op, args);
         args->attr = &op->attr;
-        args->add = op->add;
-        args->step = exec->data[plan->step];
         args->scratch = exec->scratch;
         args->scratch_stride = (size_t)plan->scratch_bytes;
     }
@@ -151,7 +111,7 @@ static int load(struct exec *exec, struct store *store) {
     TRY(check_memory(exec, store));
     TRY(arena_new((void **)&exec->arena, plan->arena_bytes, "arena"));
     TRY(arena_new((void **)&exec->scratch, exec->scratch_bytes, "scratch"));
-    TRY(place_buffers(exec, store));
+    TRY(backend_place(plan, store, exec->arena, new_entry, NULL, exec->data));
     TRY(cpu_prepare_comm(exec));
     if (exec->poison && exec->arena)
         memset(exec->arena + plan->persistent_bytes, 0xff, (size_t)(plan->arena_bytes - plan->persistent_bytes));

@@ -49,40 +49,9 @@ static int fill(struct exec *exec, void *memory, int byte, int64_t bytes) {
     return cuda_check(cudaMemsetAsync(memory, byte, (size_t)bytes, exec->stream), "filling memory");
 }
 
-/* Adds the entry for a root buffer of the store unless a plan before made it. */
-static int store_entry(struct exec *exec, struct store *store, const struct buf *buf, void **data) {
-    int64_t bytes = buf_bytes(buf);
-    for (int i = 0; i < store->count; i++)
-        if (!strcmp(store->entry[i].name, buf->name)) {
-            if (store->entry[i].bytes != bytes)
-                return fail(STATUS_FAILED, "store: %s has %lld bytes, the plan wants %lld", buf->name,
-                            (long long)store->entry[i].bytes, (long long)bytes);
-            *data = store->entry[i].data;
-            return 0;
-        }
-    if (store->count == (int)(sizeof store->entry / sizeof *store->entry))
-        return fail(STATUS_FAILED, "store: too many entries");
-    struct store_entry *entry = &store->entry[store->count];
-    snprintf(entry->name, sizeof entry->name, "%s", buf->name);
-    entry->bytes = bytes;
-    TRY(allocate(&entry->data, bytes, buf->name));
-    store->count++;
-    *data = entry->data;
-    return fill(exec, entry->data, 0, bytes);
-}
-
-static int place_buffers(struct exec *exec, struct store *store) {
-    const struct plan *plan = exec->plan;
-    for (int b = 0; b < plan->n_bufs; b++) {
-        const struct buf *buf = &plan->bufs[b];
-        if (buf->alias != NONE)
-            exec->data[b] = (char *)exec->data[buf->alias] + buf->offset;
-        else if (buf->kind == BUF_PARAM || buf->kind == BUF_STATE)
-            TRY(store_entry(exec, store, buf, &exec->data[b]));
-        else
-            exec->data[b] = exec->arena + buf->offset;
-    }
-    return 0;
+static int new_entry(void *context, void **memory, int64_t bytes, const char *what) {
+    TRY(allocate(memory, bytes, what));
+    return fill(context, *memory, 0, bytes);
 }
 
 /* ---- attributes that point to tables: copies of those on the device ---- */
@@ -134,23 +103,14 @@ static int make_tables(struct exec *exec) {
 
 /* ---- ops ---- */
 
-static void set_view(const struct exec *exec, int buf, struct view *view) {
-    if (buf == NONE) return;
-    view->data = exec->data[buf];
-    memcpy(view->dim, exec->plan->bufs[buf].dim, sizeof view->dim);
-}
-
 /* Shapes and types, which say how much workspace is needed; data come later. */
 static int prepare_op(struct exec *exec, int i) {
     const struct op *op = &exec->plan->ops[i];
     const struct cuda_op *row = &cuda_ops[op->kind];
     struct kernel_args *args = &exec->args[i];
     exec->types[i] = backend_type_of_values(exec->plan, op);
-    for (int k = 0; k < MAX_OUT; k++) set_view(exec, op->out[k], &args->out[k]);
-    for (int k = 0; k < MAX_IN; k++) set_view(exec, op->in[k], &args->in[k]);
+    backend_set_args(exec->plan, exec->data, op, args);
     args->attr = &exec->attrs[i];
-    args->add = op->add;
-    args->step = exec->data[exec->plan->step];
     exec->first_product[i] = exec->products.count;
     if (op_info[op->kind].lane == LANE_COMM)
         return fail(STATUS_FAILED, "backend cuda: more than one rank needs NCCL, which this version does not have yet; "
@@ -219,7 +179,7 @@ static int load(struct exec *exec, struct store *store) {
     TRY(allocate((void **)&exec->arena, plan->arena_bytes, "the arena"));
     TRY(allocate((void **)&exec->workspace, exec->workspace_bytes, "workspace"));
     TRY(allocate((void **)&exec->products.workspace, PRODUCT_WORKSPACE, "matrix products"));
-    TRY(place_buffers(exec, store));
+    TRY(backend_place(plan, store, exec->arena, new_entry, exec, exec->data));
     TRY(prepare_ops(exec));
     TRY(cuda_open_inputs(exec));
     TRY(fill(exec, exec->arena, SOMETHING, plan->arena_bytes));
