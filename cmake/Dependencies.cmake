@@ -51,6 +51,13 @@ elseif(LOCKSTEP_CUDA AND CUDAToolkit_FOUND)
   set(LOCKSTEP_HAS_CUDA ON)
   set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
   set(CUDA_SUMMARY "${CUDAToolkit_VERSION}, for ${LOCKSTEP_CUDA_ARCHITECTURES}")
+  # NCCL, for more ranks than one: its header; the library is opened when it is needed.
+  find_path(NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(NCCL_INCLUDE)
+    string(APPEND CUDA_SUMMARY ", with NCCL")
+  else()
+    string(APPEND CUDA_SUMMARY ", without NCCL (no nccl.h): one rank")
+  endif()
 endif()
 
 function(print_summary)

@@ -324,7 +324,7 @@ void trial_fill(struct trial *t) {
 
 void trial_run(struct trial *t, enum segment segment) {
     must(t->backend->run(t->exec, segment));
-    must(t->backend->wait(t->exec, 0));
+    must(t->backend->wait(t->exec));
 }
 
 void trial_run_all(struct trial *t) {

@@ -84,7 +84,7 @@ int main(void) {
     enum { MOST = 400 };
     struct CMUnitTest tests[MOST];
     size_t count = 0;
-    if (!cuda_has_device()) {
+    if (!cuda_devices()) {
         printf("skipped: there is no GPU\n");
         return 77;
     }

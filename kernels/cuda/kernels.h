@@ -19,6 +19,16 @@ int64_t cuda_adamw_workspace(const struct kernel_args *a);
 int64_t cuda_attention_workspace(const struct kernel_args *a); /* of the gradient */
 int64_t cuda_sum_rows_workspace(int64_t rows, int64_t columns);
 
+/* Writes to a word how far the device has come. Marks of a step are in the order of its slots and micro-batches and, in these, of the plan's
+ * ops: the same on all ranks. Never 0. */
+void cuda_mark(const struct step_block *step, int64_t op, int64_t *word, cudaStream_t stream);
+enum { MARK_OP = 16, MARK_MICRO = 8, MARK_ROUND = 12 }; /* bits */
+#define CUDA_MARK(step, round, micro, op)                                                                              \
+    ((((step) << MARK_ROUND | ((round) & ((1 << MARK_ROUND) - 1))) << MARK_MICRO |                                     \
+      ((micro) & ((1 << MARK_MICRO) - 1)))                                                                             \
+         << MARK_OP |                                                                                                  \
+     (((op) + 1) & ((1 << MARK_OP) - 1)))
+
 /* Pieces of ops, by the type of values. */
 #define CUDA_PIECES(type)                                                                                              \
     /* out[columns] = the sum of the rows of x, added to what is there if `add`. */                                    \

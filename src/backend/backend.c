@@ -6,15 +6,38 @@
 #include "base/check.h"
 #ifdef LOCKSTEP_CUDA
 #include "backend/cuda/cuda.h"
+#include "base/log.h"
 #endif
 
-int backend_choose(int choice, int ranks, const struct backend **backend) {
+#ifdef LOCKSTEP_CUDA
+/* All ranks compute on the same kind of device, since kinds differ in bits; and none of them goes without its GPU in silence. */
+static int choose_for_all(struct comm *comm, const struct backend **backend) {
+    struct gpu_survey survey;
+    TRY(cuda_survey(comm, &survey));
+    if (survey.found && survey.lacking != NONE) {
+        comm->agreed = comm->common = 1; /* all ranks know */
+        comm->speaker = 0;
+        return fail(
+            STATUS_FAILED,
+            "rank %d on %s has no GPU that can be used, while others have: see nvidia-smi there; 'backend: cpu' "
+            "computes on the CPUs of all",
+            survey.lacking, comm->peers[survey.lacking].host);
+    }
+    if (survey.found && (survey.sharing == NONE || cuda_may_share())) *backend = &backend_cuda;
+    if (survey.sharing != NONE && !cuda_may_share() && comm->rank == 0)
+        log_line("the CPU computes: rank %d on %s shares its GPU with another; start one rank a GPU to use them",
+                 survey.sharing, comm->peers[survey.sharing].host);
+    return 0;
+}
+#endif
+
+int backend_choose(int choice, struct comm *comm, const struct backend **backend) {
     *backend = choice == BACKEND_NULL ? &backend_null : &backend_cpu;
 #ifdef LOCKSTEP_CUDA
-    if (choice == BACKEND_CUDA || (choice == BACKEND_AUTO && ranks == 1 && cuda_has_device())) *backend = &backend_cuda;
-    return 0;
+    if (choice == BACKEND_CUDA) *backend = &backend_cuda;
+    return choice == BACKEND_AUTO ? choose_for_all(comm, backend) : 0;
 #else
-    (void)ranks;
+    (void)comm;
     if (choice != BACKEND_CUDA) return 0;
     return fail(STATUS_USAGE, "backend: cuda: this build is without CUDA; install the toolkit and build again with "
                               "-DLOCKSTEP_CUDA=ON, or use 'backend: cpu'");

@@ -27,8 +27,8 @@ struct backend {
     int (*run)(struct exec *exec, enum segment segment);
     /* One op of the plan, by its number, and waits for it: what run() does, piece by piece, for measuring. */
     int (*run_op)(struct exec *exec, int op);
-    /* Returns when all that was run is done; fails when that takes longer than the deadline (0: none). */
-    int (*wait)(struct exec *exec, double deadline_s);
+    /* Returns when all that was run is done. Where that waits for other ranks it fails as comm_wait() does. */
+    int (*wait)(struct exec *exec);
     /* From now on each op that runs is added to `trace`, which is the caller's and knows the plan's ops; NULL: no more. Called once after
      * load(), before anything runs, when it may allocate. A device with clocks of its own records at wait(). NULL where ops are not timed. */
     int (*trace)(struct exec *exec, struct trace *trace);
@@ -51,9 +51,10 @@ struct backend {
 
 extern const struct backend backend_cpu, backend_null, backend_cuda; /* cuda: in builds with LOCKSTEP_CUDA */
 
-/* The backend that the config asks for (enum backend_choice): "auto" is cuda where this build has it and there is a GPU that it
- * can use with so many ranks. Fails where this build has not what is asked for. */
-int backend_choose(int choice, int ranks, const struct backend **backend);
+/* The backend that the config asks for (enum backend_choice), the same on all ranks of `comm` (NULL: there is one): collective. "auto" is cuda
+ * where this build has it and each rank has a GPU of its own; it says why not where ranks share GPUs, and fails where only some have
+ * one. Fails where this build has not what is asked for. */
+int backend_choose(int choice, struct comm *comm, const struct backend **backend);
 
 /* What backends share. The type of an op's values: that of half an operand where there is one, else that of the parameters (losses are f64 in every
  * plan). */

@@ -159,8 +159,8 @@ static int cpu_run(struct exec *exec, enum segment segment) {
 }
 
 /* run() returns when the work is done. */
-static int cpu_wait(struct exec *exec, double deadline_s) {
-    (void)exec, (void)deadline_s;
+static int cpu_wait(struct exec *exec) {
+    (void)exec;
     return 0;
 }
 

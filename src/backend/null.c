@@ -34,8 +34,8 @@ static int null_run(struct exec *exec, enum segment segment) {
     return 0;
 }
 
-static int null_wait(struct exec *exec, double deadline_s) {
-    (void)exec, (void)deadline_s;
+static int null_wait(struct exec *exec) {
+    (void)exec;
     return 0;
 }
 

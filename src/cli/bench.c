@@ -166,7 +166,7 @@ static int run_lab(const struct request *request) {
     struct machine machine;
     cJSON *against = NULL;
     int count = 0;
-    TRY(backend_choose(request->config.backend, 1, &backend));
+    TRY(backend_choose(request->config.backend, NULL, &backend));
     if (request->against) TRY(read_json(request->against, &against));
     machine_read(&machine);
     lab_ceilings(backend, &ceilings);

@@ -25,7 +25,8 @@ static int meet(struct comm *comm) {
     comm->room = calloc(2 * size, sizeof *comm->room);
     comm->values = calloc(size, sizeof *comm->values);
     comm->peers = calloc(size, sizeof *comm->peers);
-    if (!comm->room || !comm->values || !comm->peers)
+    comm->words = calloc(size, sizeof *comm->words);
+    if (!comm->room || !comm->values || !comm->peers || !comm->words)
         return fail(STATUS_FAILED, "out of memory for %d ranks", comm->size);
     TRY(comm_reserve(comm, 0, NULL));
     struct comm_peer mine;
@@ -74,6 +75,8 @@ void comm_close(struct comm *comm) {
     free(comm->values);
     free(comm->peers);
     free(comm->busy);
+    free(comm->words);
+    comm->words = NULL;
     comm->room = NULL;
     comm->values = NULL;
     comm->peers = NULL;
@@ -113,6 +116,9 @@ void comm_stop(struct comm *comm, int status) {
     if (comm->size == 1) return;
     comm_lock(comm);
     comm->transport->warn(comm);
+    comm_unlock(comm);
+    if (comm->device) comm->device->leave(comm->device->context);
+    comm_lock(comm);
     comm->transport->stop(comm, status);
     comm_unlock(comm);
 }

@@ -51,7 +51,20 @@ struct transport {
     /* Tells all ranks, without waiting for them, that this one is about to stop them and has said why; whether another has. */
     void (*warn)(struct comm *comm);
     int (*warned)(struct comm *comm);
+    /* Tells all ranks how far this one's device has come (not 0); and words[r] is what rank r told, if it did. */
+    void (*tell)(struct comm *comm, int64_t word);
+    void (*hear)(struct comm *comm, int64_t *words);
     void (*stop)(struct comm *comm, int status); /* ends all ranks at once; may not return */
+};
+
+/* Of ranks whose devices talk to each other by themselves: what is asked of this one's when a wait takes too long. How far it has come is a
+ * word, not 0, that grows; words of all ranks mean the same. */
+struct comm_device {
+    void *context;
+    int64_t (*reached)(void *context);                             /* what it has begun to send */
+    int64_t (*moving)(void *context);                              /* any number that changes while it works */
+    void (*describe)(void *context, int64_t word, char text[160]); /* "exchange of elements [0, 10) of step 7" */
+    void (*leave)(void *context); /* before the process ends: gives up what is under way; a few seconds at most */
 };
 
 /* What the ranks are at: what is said of a wait that fails, and how long one may last. Who changes it for a while puts it back. */
@@ -84,14 +97,17 @@ struct comm {
     struct comm_phase phase;
     const volatile sig_atomic_t *stop_signal; /* not 0 after a signal asked for a stop; may be NULL */
 
-    int lines;                  /* that there is room for */
-    _Atomic int under_way;      /* how many of them are */
-    int threads;                /* the transport may be called from several threads, one at a time */
-    unsigned char *busy;        /* one a line */
-    struct comm_message *room;  /* 2 * size: messages of the functions below, */
-    int *values;                /* and a number a rank */
-    struct comm_thread *thread; /* thread.c */
-    void *own;                  /* the transport's */
+    int lines;                        /* that there is room for */
+    _Atomic int under_way;            /* how many of them are */
+    int threads;                      /* the transport may be called from several threads, one at a time */
+    unsigned char *busy;              /* one a line */
+    struct comm_message *room;        /* 2 * size: messages of the functions below, */
+    int *values;                      /* and a number a rank */
+    struct comm_thread *thread;       /* thread.c */
+    const struct comm_device *device; /* NULL: none that talks */
+    int64_t *words;                   /* what ranks told of theirs; 0: nothing */
+    int told;                         /* this one has */
+    void *own;                        /* the transport's */
 };
 
 /* Opens the transport that this process was started for: mpi under mpirun or srun, self otherwise. */
@@ -117,6 +133,16 @@ int comm_poll(struct comm *comm); /* moves on what is under way; cheap where not
  * it must not be freed before the job is stopped, which should be at once. */
 int comm_wait(struct comm *comm, int line);
 int comm_wait_all(struct comm *comm);
+
+/* For who waits for its device, whose work waits for other ranks: to be called again and again meanwhile, with a struct that began as {0}.
+ * Fails as comm_wait() does, once the device has not moved for comm->phase.timeout_s; ranks then tell each other how far theirs have
+ * come, so that the message names the rank that the others wait for. */
+struct comm_watch {
+    double begin, last_look, asked, called;
+    int64_t moving;
+    int told;
+};
+int comm_watch(struct comm *comm, struct comm_watch *watch);
 
 /* A thread that polls, for as long as the ranks compute; without it, who computes should poll now and then. */
 int comm_thread_start(struct comm *comm);

@@ -12,7 +12,8 @@
 
 enum {
     LARGEST_MESSAGE = 1 << 30, /* bytes: MPI counts are ints */
-    WARNING = 32767,           /* a tag; every MPI has tags up to here. Those below are lines */
+    WARNING = 32767,           /* a tag; every MPI has tags up to here */
+    WORD = 32766,              /* another. Those below are lines */
 };
 
 /* What is under way on a line. */
@@ -95,7 +96,7 @@ static int mpi_reserve(struct comm *comm, int lines, const int *messages) {
     struct mpi *mpi = comm->own;
     size_t all = 0, at = 0;
     for (int i = 0; i < lines; i++) all += 2 * (size_t)messages[i] + 1;
-    if (lines > WARNING) return fail(STATUS_FAILED, "MPI: %d lines, but it has tags for %d", lines, WARNING);
+    if (lines > WORD) return fail(STATUS_FAILED, "MPI: %d lines, but it has tags for %d", lines, WORD);
     free_lines(mpi);
     mpi->line = calloc((size_t)lines, sizeof *mpi->line);
     mpi->requests = calloc(all, sizeof *mpi->requests);
@@ -220,6 +221,28 @@ static int mpi_warned(struct comm *comm) {
     return MPI_Iprobe(MPI_ANY_SOURCE, WARNING, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE) == MPI_SUCCESS && there;
 }
 
+/* What is sent must stay until it is gone: the process ends soon. */
+static void mpi_tell(struct comm *comm, int64_t word) {
+    static int64_t kept;
+    kept = word;
+    for (int r = 0; r < comm->size; r++) {
+        MPI_Request request;
+        if (r == comm->rank) continue;
+        if (MPI_Isend(&kept, (int)sizeof kept, MPI_BYTE, r, WORD, MPI_COMM_WORLD, &request) == MPI_SUCCESS)
+            MPI_Request_free(&request);
+    }
+}
+
+static void mpi_hear(struct comm *comm, int64_t *words) {
+    MPI_Status from;
+    int there = 1;
+    for (int i = 0; i < comm->size && there; i++) {
+        if (MPI_Iprobe(MPI_ANY_SOURCE, WORD, MPI_COMM_WORLD, &there, &from) != MPI_SUCCESS || !there) return;
+        MPI_Recv(&words[from.MPI_SOURCE], (int)sizeof *words, MPI_BYTE, from.MPI_SOURCE, WORD, MPI_COMM_WORLD,
+                 MPI_STATUS_IGNORE);
+    }
+}
+
 static void mpi_stop(struct comm *comm, int status) {
     (void)comm;
     MPI_Abort(MPI_COMM_WORLD, status);
@@ -236,5 +259,7 @@ const struct transport transport_mpi = {
     .close = mpi_close,
     .warn = mpi_warn,
     .warned = mpi_warned,
+    .tell = mpi_tell,
+    .hear = mpi_hear,
     .stop = mpi_stop,
 };

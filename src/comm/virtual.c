@@ -175,6 +175,8 @@ static int virtual_warned(struct comm *comm) {
     (void)comm;
     return 0;
 }
+static void virtual_tell(struct comm *comm, int64_t word) { (void)comm, (void)word; }
+static void virtual_hear(struct comm *comm, int64_t *words) { (void)comm, (void)words; }
 static void virtual_stop(struct comm *comm, int status) { (void)comm, (void)status; }
 
 const struct transport transport_virtual = {
@@ -187,5 +189,7 @@ const struct transport transport_virtual = {
     .close = virtual_close,
     .warn = virtual_warn,
     .warned = virtual_warned,
+    .tell = virtual_tell,
+    .hear = virtual_hear,
     .stop = virtual_stop,
 };

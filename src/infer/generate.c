@@ -87,7 +87,7 @@ static int read_logits(struct generator *g, enum segment segment, int64_t row) {
     enum dtype type = run->plan->bufs[buf].type;
     int64_t vocab = g->config.model.vocab, size = (int64_t)dtype_size(type);
     int64_t stride = config_vocab_rows(&g->config.model) * size;
-    TRY(run->backend->wait(run->exec, 0));
+    TRY(run->backend->wait(run->exec));
     TRY(run->backend->copy(run->exec, buf, row * stride, g->raw, vocab * size, COPY_TO_HOST));
     for (int64_t i = 0; i < vocab; i++) g->logits[i] = dtype_read(type, g->raw, i);
     return 0;

@@ -24,7 +24,7 @@ static int compute(struct run *run, const struct windows *windows, int64_t batch
         TRY(run->backend->run(run->exec, SEG_EVAL));
         TRY(run->backend->copy(run->exec, plan->eval_loss, 0, &parts[i], sizeof parts[i], COPY_TO_HOST));
     }
-    return run->backend->wait(run->exec, 0);
+    return run->backend->wait(run->exec);
 }
 
 static int share(struct run *run, int64_t batches) {

@@ -33,7 +33,7 @@ int run_open(struct run *run, const struct config *config, const struct plan_req
     if (backend)
         run->backend = backend;
     else
-        TRY(backend_choose(config->backend, comm->size, &run->backend));
+        TRY(backend_choose(config->backend, comm, &run->backend));
     TRY(plan_build(config, request, model_forward, &run->plan));
     run->rows = buf_elems(&run->plan->bufs[run->plan->tokens]);
     run->batch.tokens = calloc((size_t)run->rows, sizeof(int32_t));

@@ -52,7 +52,7 @@ int audit_keep(struct trainer *t) {
     const struct plan *plan = t->run.plan;
     struct audit *a = &t->audit;
     int64_t hashes = a->bytes - (int64_t)sizeof(double);
-    TRY(t->run.backend->wait(t->run.exec, 0));
+    TRY(t->run.backend->wait(t->run.exec));
     TRY(t->run.backend->copy(t->run.exec, plan->audit, 0, a->mine, hashes, COPY_TO_HOST));
     return t->run.backend->copy(t->run.exec, plan->slot_losses, a->slot * (int64_t)sizeof(double), a->mine + hashes,
                                 sizeof(double), COPY_TO_HOST);

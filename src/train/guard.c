@@ -33,7 +33,7 @@ void guard_close(struct trainer *t) {
 static int read_hashes(struct trainer *t, enum segment segment, uint64_t hashes[GUARD_MOST]) {
     const struct plan *plan = t->run.plan;
     TRY(t->run.backend->run(t->run.exec, segment));
-    TRY(t->run.backend->wait(t->run.exec, 0));
+    TRY(t->run.backend->wait(t->run.exec));
     return t->run.backend->copy(t->run.exec, plan->guard, 0, hashes, plan->n_guarded * (int64_t)sizeof *hashes,
                                 COPY_TO_HOST);
 }

@@ -99,7 +99,7 @@ int trainer_step(struct trainer *t, struct step_report *report) {
     t->comm->phase.step = t->step;
     TRY(run_slots(t));
     TRY(update(t));
-    TRY(run->backend->wait(run->exec, 0));
+    TRY(run->backend->wait(run->exec));
     TRY(run->backend->copy(run->exec, plan->step, 0, &run->block, sizeof run->block, COPY_TO_HOST));
     TRY(run->backend->copy(run->exec, plan->slot_losses, 0, t->slot_losses, plan->slots * (int64_t)sizeof(double),
                            COPY_TO_HOST));

@@ -1,35 +1,13 @@
-/* The host side of the shim: memory, streams, events, launches, and failures on demand. A stream is a queue of work. It is worked off when
- * somebody waits for it, or at once where the schedule is not lazy. */
-#include "fibers.h"
-#include "include/cuda_runtime_api.h"
+/* The host side of the shim: memory, launches, and failures on demand. */
+#include "runtime.h"
 #include "shim.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <string>
 #include <time.h>
-
-struct shim_event {
-    shim_stream *stream; /* where it was recorded last; NULL: never, or that is done */
-    uint64_t number;     /* of the record, counted over all events */
-    double at;
-};
-
-namespace {
-struct work {
-    std::function<void()> run;
-    shim_event *record; /* what it marks as passed, */
-    uint64_t number;
-    shim_event *wait; /* or waits for, in its record `number` */
-};
-} // namespace
-
-struct shim_stream {
-    std::deque<work> queue;
-};
 
 namespace {
 
@@ -44,74 +22,14 @@ struct failure {
 
 const size_t FILLED = 8 << 20;
 
-bool lazy = false;
-shim_stream default_stream;
-std::map<shim_stream *, bool> streams;
 std::map<void *, size_t> blocks, pinned;
 size_t in_use = 0;
 std::map<std::string, failure> failures;
 cudaError_t sticky = cudaSuccess, last = cudaSuccess;
-uint64_t launches = 0, threads = 0, records = 0;
-
-double seconds() {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* What a call of this function returns before it does anything. */
-cudaError_t begins(const char *function) {
-    auto found = failures.find(function);
-    if (found != failures.end() && --found->second.left <= 0) {
-        last = (cudaError_t)found->second.error;
-        if (last == cudaErrorECCUncorrectable || last == cudaErrorIllegalAddress || last == cudaErrorLaunchFailure)
-            sticky = last; /* the device is lost to this process */
-        return last;
-    }
-    return sticky;
-}
-
-#define BEGIN(name)                                                                                                    \
-    do {                                                                                                               \
-        cudaError_t error_ = begins(name);                                                                             \
-        if (error_ != cudaSuccess) return error_;                                                                      \
-    } while (0)
-
-shim_stream *stream_of(cudaStream_t stream) { return stream ? stream : &default_stream; }
-
-void drain(shim_stream *stream, shim_event *until, uint64_t number);
-
-void work_off(shim_stream *stream) {
-    work next = std::move(stream->queue.front());
-    stream->queue.pop_front();
-    if (next.wait && next.wait->stream && next.wait->number <= next.number && next.wait->stream != stream)
-        drain(next.wait->stream, next.wait, next.number);
-    if (next.run) next.run();
-    if (next.record && next.record->number == next.number) {
-        next.record->stream = nullptr;
-        next.record->at = seconds();
-    }
-}
-
-/* All of it, or up to a record of an event. */
-void drain(shim_stream *stream, shim_event *until, uint64_t number) {
-    while (!stream->queue.empty()) {
-        const bool reached = until && stream->queue.front().record == until && stream->queue.front().number == number;
-        work_off(stream);
-        if (reached) return;
-    }
-}
-
-void add(cudaStream_t name, work what) {
-    shim_stream *stream = stream_of(name);
-    stream->queue.push_back(std::move(what));
-    if (!lazy) drain(stream, nullptr, 0);
-}
-
-void drain_all() {
-    drain(&default_stream, nullptr, 0);
-    for (auto &s : streams) drain(s.first, nullptr, 0);
-}
+uint64_t launches = 0, threads = 0;
+int current = 0;   /* device */
+std::string hangs; /* a kernel that never ends, from its launch `hangs_at` on */
+int hangs_at = 0;
 
 /* Where the allocation that has this address begins and ends; a plain host address has none. */
 bool inside(const std::map<void *, size_t> &all, const void *at, size_t bytes) {
@@ -122,16 +40,40 @@ bool inside(const std::map<void *, size_t> &all, const void *at, size_t bytes) {
            (const char *)at + bytes <= (const char *)next->first + next->second;
 }
 
-bool on_device(const void *at, size_t bytes) { return inside(blocks, at, bytes); }
-
 } // namespace
+
+bool shim_on_device(const void *at, size_t bytes) { return inside(blocks, at, bytes); }
+
+double shim_seconds() {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+cudaError_t shim_begins(const char *function) {
+    auto found = failures.find(function);
+    if (found != failures.end() && --found->second.left <= 0) {
+        last = (cudaError_t)found->second.error;
+        if (last == cudaErrorECCUncorrectable || last == cudaErrorIllegalAddress || last == cudaErrorLaunchFailure)
+            sticky = last; /* the device is lost to this process */
+        return last;
+    }
+    return sticky;
+}
+
+cudaError_t shim_begins_outside(const char *function) {
+    if (shim_is_capturing()) return shim_spoil_capture(cudaErrorStreamCaptureUnsupported);
+    return shim_begins(function);
+}
+
+cudaError_t shim_failed(cudaError_t error) { return last = error; }
 
 /* ---- shim.h ---- */
 
 void shim_schedule(int order, uint64_t seed, int is_lazy) {
-    drain_all();
+    shim_drain_all();
     shim_set_order(order, seed);
-    lazy = is_lazy;
+    shim_lazy = is_lazy;
 }
 
 void shim_fail(const char *function, int n, int error) { failures[function] = {n, error}; }
@@ -147,7 +89,8 @@ size_t shim_memory_in_use(void) { return in_use; }
 uint64_t shim_launches(void) { return launches; }
 uint64_t shim_threads(void) { return threads; }
 
-/* For programs that are started by scripts: SHIM_DEVICES, SHIM_MEMORY (bytes), SHIM_CAPABILITY (90), SHIM_FAIL (function:call:error). */
+/* For programs that are started by scripts: SHIM_DEVICES, SHIM_MEMORY (bytes), SHIM_CAPABILITY (90), SHIM_FAIL (function:call:error),
+ * SHIM_HANG (kernel:launch), SHIM_LAZY (1). */
 static struct from_environment {
     from_environment() {
         const char *devices = getenv("SHIM_DEVICES"), *memory = getenv("SHIM_MEMORY");
@@ -155,8 +98,11 @@ static struct from_environment {
         if (devices) device.count = atoi(devices);
         if (memory) device.memory = (size_t)atoll(memory);
         if (capability) device.major = atoi(capability) / 10, device.minor = atoi(capability) % 10;
+        const char *hang = getenv("SHIM_HANG"), *lazy = getenv("SHIM_LAZY");
+        shim_lazy = lazy && *lazy == '1';
         char name[64];
         int call, error;
+        if (hang && sscanf(hang, "%63[^:]:%d", name, &hangs_at) == 2) hangs = name;
         if (fail && sscanf(fail, "%63[^:]:%d:%d", name, &call, &error) == 3) failures[name] = {call, error};
     }
 } from_environment;
@@ -166,7 +112,7 @@ static struct from_environment {
 void shim_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, shim_stream *stream,
                  std::function<void()> thread) {
     const size_t size = (size_t)block.x * block.y * block.z;
-    cudaError_t error = begins("launch");
+    cudaError_t error = shim_begins("launch");
     if (error == cudaSuccess &&
         (!grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || !size || size > 1024))
         error = cudaErrorInvalidConfiguration;
@@ -179,10 +125,14 @@ void shim_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, s
     }
     launches++;
     threads += size * grid.x * grid.y * grid.z;
-    add(stream, {[=] { shim_run_grid(name, grid, block, shared_bytes, thread); }, nullptr, 0, nullptr});
+    if (name == hangs && --hangs_at <= 0) {
+        shim_work never;
+        never.begin = [] { return [] { return false; }; };
+        shim_add(stream, never);
+        return;
+    }
+    shim_enqueue(stream, [=] { shim_run_grid(name, grid, block, shared_bytes, thread); });
 }
-
-void shim_enqueue(shim_stream *stream, std::function<void()> what) { add(stream, {what, nullptr, 0, nullptr}); }
 
 /* ---- include/cuda_runtime_api.h ---- */
 
@@ -194,7 +144,9 @@ cudaError_t cudaGetDeviceCount(int *count) {
 
 cudaError_t cudaSetDevice(int number) {
     BEGIN("cudaSetDevice");
-    return number < device.count ? cudaSuccess : cudaErrorInvalidDevice;
+    if (number >= device.count) return cudaErrorInvalidDevice;
+    current = number;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int number) {
@@ -208,6 +160,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int numbe
     properties->major = device.major;
     properties->minor = device.minor;
     properties->multiProcessorCount = 4;
+    memset(&properties->uuid, number + 1, sizeof properties->uuid);
     return cudaSuccess;
 }
 
@@ -230,7 +183,7 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
 
 /* New memory holds NaN, as far as FILLED. */
 cudaError_t cudaMalloc(void **memory, size_t bytes) {
-    BEGIN("cudaMalloc");
+    BEGIN_OUTSIDE("cudaMalloc");
     if (in_use + bytes > device.memory || posix_memalign(memory, 256, bytes)) return last = cudaErrorMemoryAllocation;
     memset(*memory, 0xff, bytes < FILLED ? bytes : FILLED);
     blocks[*memory] = bytes;
@@ -239,7 +192,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
 }
 
 cudaError_t cudaFree(void *memory) {
-    drain_all();
+    shim_drain_all();
     if (!memory) return cudaSuccess;
     auto found = blocks.find(memory);
     if (found == blocks.end()) return last = cudaErrorInvalidValue;
@@ -251,7 +204,7 @@ cudaError_t cudaFree(void *memory) {
 
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned flags) {
     (void)flags;
-    BEGIN("cudaHostAlloc");
+    BEGIN_OUTSIDE("cudaHostAlloc");
     if (posix_memalign(memory, 256, bytes)) return last = cudaErrorMemoryAllocation;
     memset(*memory, 0xff, bytes);
     pinned[*memory] = bytes;
@@ -259,7 +212,7 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned flags) {
 }
 
 cudaError_t cudaFreeHost(void *memory) {
-    drain_all();
+    shim_drain_all();
     pinned.erase(memory);
     free(memory);
     return cudaSuccess;
@@ -270,98 +223,27 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     BEGIN("cudaMemcpyAsync");
     const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (on_device(to, bytes) != to_device || on_device(from, bytes) != from_device) return last = cudaErrorInvalidValue;
-    add(stream, {[=] { memmove(to, from, bytes); }, nullptr, 0, nullptr});
+    if (shim_on_device(to, bytes) != to_device || shim_on_device(from, bytes) != from_device)
+        return last = cudaErrorInvalidValue;
     const bool waits = (!to_device && !inside(pinned, to, bytes)) || (!from_device && !inside(pinned, from, bytes));
-    if (waits) drain(stream_of(stream), nullptr, 0);
+    if (waits && shim_is_captured(stream)) return shim_spoil_capture(cudaErrorStreamCaptureUnsupported);
+    shim_enqueue(stream, [=] { memmove(to, from, bytes); });
+    if (waits) shim_drain(shim_stream_of(stream), nullptr);
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream) {
     BEGIN("cudaMemsetAsync");
-    if (!on_device(memory, bytes)) return last = cudaErrorInvalidValue;
-    add(stream, {[=] { memset(memory, byte, bytes); }, nullptr, 0, nullptr});
+    if (!shim_on_device(memory, bytes)) return last = cudaErrorInvalidValue;
+    shim_enqueue(stream, [=] { memset(memory, byte, bytes); });
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
+cudaError_t cudaHostGetDevicePointer(void **device_pointer, void *host, unsigned flags) {
     (void)flags;
-    BEGIN("cudaStreamCreateWithFlags");
-    *stream = new shim_stream;
-    streams[*stream] = true;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    drain(stream, nullptr, 0);
-    streams.erase(stream);
-    delete stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    BEGIN("cudaStreamSynchronize");
-    drain(stream_of(stream), nullptr, 0);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
-    BEGIN("cudaStreamQuery");
-    shim_stream *s = stream_of(stream);
-    if (s->queue.empty()) return cudaSuccess;
-    work_off(s);
-    return cudaErrorNotReady;
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
-    (void)flags;
-    BEGIN("cudaStreamWaitEvent");
-    if (event->stream) add(stream, {nullptr, nullptr, event->number, event});
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
-    (void)flags;
-    BEGIN("cudaEventCreateWithFlags");
-    *event = new shim_event();
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    drain_all();
-    delete event;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    BEGIN("cudaEventRecord");
-    event->stream = stream_of(stream);
-    event->number = ++records;
-    add(stream, {nullptr, event, event->number, nullptr});
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    BEGIN("cudaEventSynchronize");
-    if (event->stream) drain(event->stream, event, event->number);
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-    BEGIN("cudaEventQuery");
-    return event->stream ? cudaErrorNotReady : cudaSuccess;
-}
-
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-    BEGIN("cudaEventElapsedTime");
-    if (begin->stream || end->stream) return cudaErrorNotReady;
-    *milliseconds = (float)(1e3 * (end->at - begin->at));
-    return cudaSuccess;
-}
-
-cudaError_t cudaDeviceSynchronize(void) {
-    BEGIN("cudaDeviceSynchronize");
-    drain_all();
+    BEGIN("cudaHostGetDevicePointer");
+    if (!inside(pinned, host, 1)) return last = cudaErrorInvalidValue;
+    *device_pointer = host;
     return cudaSuccess;
 }
 
@@ -388,6 +270,16 @@ static const struct {
      "no kernel image is available for execution on the device"},
     {cudaErrorECCUncorrectable, "cudaErrorECCUncorrectable", "uncorrectable ECC error encountered"},
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
+    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
+    {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work"},
+    {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation",
+     "dependency created on uncaptured work in another stream"},
+    {cudaErrorCapturedEvent, "cudaErrorCapturedEvent",
+     "operation not permitted on an event last recorded in a capturing stream"},
 };
 
 const char *cudaGetErrorName(cudaError_t error) {

@@ -46,7 +46,7 @@ static int send_input(struct exec *exec, char *to, const void *from, int64_t byt
     const int slot = (int)(in->next++ % SLOTS);
     char *host = in->host + slot * in->slot_bytes, *device = in->device + slot * in->slot_bytes;
     const char *doing = "sending inputs";
-    TRY(cuda_check(cudaEventSynchronize(in->arrived[slot]), doing));
+    TRY(cuda_await_event(exec, in->arrived[slot], doing));
     memcpy(host, from, (size_t)bytes);
     TRY(cuda_check(cudaStreamWaitEvent(in->stream, in->taken[slot], 0), doing));
     TRY(cuda_check(cudaMemcpyAsync(device, host, (size_t)bytes, cudaMemcpyHostToDevice, in->stream), doing));
@@ -63,13 +63,17 @@ int cuda_copy(struct exec *exec, int buf, int64_t offset, void *host, int64_t by
     if (!bytes) return 0;
     char *device = (char *)exec->data[buf] + offset;
     const int is_input = b->kind == BUF_INPUT || buf == exec->plan->step;
+    if (direction == COPY_TO_DEVICE && buf == exec->plan->step && bytes == (int64_t)sizeof exec->block)
+        memcpy(&exec->block, host, sizeof exec->block);
     if (direction == COPY_TO_DEVICE && is_input) return send_input(exec, device, host, bytes);
+    /* Copies of memory that is not pinned wait inside the runtime, which knows no limit. */
+    if (exec->channel.nccl) TRY(cuda_await_stream(exec, exec->stream, "running what came before a copy"));
     if (direction == COPY_TO_DEVICE)
         TRY(cuda_check(cudaMemcpyAsync(device, host, (size_t)bytes, cudaMemcpyHostToDevice, exec->stream),
                        "copying to it"));
     else
         TRY(cuda_check(cudaMemcpyAsync(host, device, (size_t)bytes, cudaMemcpyDeviceToHost, exec->stream),
                        "copying from it"));
-    return cuda_check(cudaStreamSynchronize(exec->stream),
-                      direction == COPY_TO_DEVICE ? "copying to it" : "running what came before a copy");
+    return cuda_await_stream(exec, exec->stream,
+                             direction == COPY_TO_DEVICE ? "copying to it" : "running what came before a copy");
 }

@@ -15,8 +15,19 @@ struct product;
 
 /* ---- device.c ---- */
 
-/* Whether there is a GPU that this process can use. */
-int cuda_has_device(void);
+/* How many GPUs this process can use. */
+int cuda_devices(void);
+/* Which of them is this rank's. */
+int cuda_number(const struct comm *comm, int count);
+
+/* What all ranks have: survey.c; collective. */
+struct gpu_survey {
+    int found;            /* ranks that have a GPU */
+    int lacking, sharing; /* the first rank that has none, or one that another rank has as well; NONE */
+};
+int cuda_survey(struct comm *comm, struct gpu_survey *survey);
+/* Whether several ranks may have one, which is for tests. */
+int cuda_may_share(void);
 
 /* 0, or the failure that `error` is, with what to do about it. `doing` completes "while …". */
 int cuda_check(cudaError_t error, const char *doing);
@@ -170,10 +181,47 @@ int cuda_mark_end(struct exec *exec);
 int cuda_report_marks(struct exec *exec);
 void cuda_close_trace(struct exec *exec);
 
+/* ---- wire.c: the communication ops, on a stream of their own ---- */
+
+/* Words of the host that the device writes (cuda_mark): what communication has begun, what of it is done, what the step has computed. */
+enum { WORD_BEGUN, WORD_DONE, WORD_STEP, WORDS };
+
+struct channel {
+    struct nccl *nccl; /* NULL: there is one rank */
+    cudaStream_t stream;
+    cudaEvent_t ready; /* what a start waits for: all that the step has computed so far */
+    cudaEvent_t *done; /* of what is under way on each line */
+    int *started;      /* which op that is; NONE: nothing was yet */
+    int crowded;       /* ranks share this GPU, as tests do: then nothing is computed beside a message */
+    struct comm_message *sends, *receives;
+    int n_sends, n_receives;
+    int64_t *counts; /* of a reduce-scatter */
+    volatile int64_t *words;
+    int64_t *words_device;
+    struct comm_device device;
+    int64_t sent_bytes; /* so far, by this rank */
+};
+
+/* Meets the other ranks and makes room; collective. Nothing on one rank. */
+int cuda_open_wire(struct exec *exec);
+void cuda_close_wire(struct exec *exec);
+/* Puts an op of LANE_COMM on its streams. */
+int cuda_communicate(struct exec *exec, int op);
+/* Puts a mark behind what the step has computed so far. */
+void cuda_mark_step(struct exec *exec, enum segment segment);
+
+/* ---- await.c: the host waits for the device ---- */
+
+/* Until all that the stream, or the event, was given is done. With other ranks no longer than comm->phase allows. `doing` completes "while …". */
+int cuda_await_stream(struct exec *exec, cudaStream_t stream, const char *doing);
+int cuda_await_event(struct exec *exec, cudaEvent_t event, const char *doing);
+
 struct exec {
     const struct plan *plan;
     struct comm *comm;
     cudaStream_t stream;
+    struct step_block block; /* as the host wrote it last */
+    struct channel channel;
     char *arena, *workspace; /* workspace: of the op that runs */
     int64_t workspace_bytes;
     int *tables;           /* on the device: what attributes point to */

@@ -75,12 +75,12 @@ static int count_devices(void) {
 
 enum { OLDEST_MAJOR = 8 };
 
-int cuda_has_device(void) {
+int cuda_devices(void) {
     int count = 0, driver = 0;
     struct cudaDeviceProp first;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count > 0) error = cudaGetDeviceProperties(&first, 0);
-    if (error == cudaSuccess && count > 0) return first.major >= OLDEST_MAJOR;
+    if (error == cudaSuccess && count > 0) return first.major >= OLDEST_MAJOR ? count : 0;
     cudaGetLastError(); /* it is not the next call's */
     cudaDriverGetVersion(&driver);
     if (error != cudaSuccess && error != cudaErrorNoDevice && driver)
@@ -89,6 +89,9 @@ int cuda_has_device(void) {
     return 0;
 }
 
+/* NCCL takes ranks for those of different hosts then, and does not see that they have the same GPU. */
+int cuda_may_share(void) { return getenv("NCCL_HOSTID") != NULL; }
+
 /* The number of this rank among those of its host. */
 static int local_rank(const struct comm *comm) {
     int local = 0;
@@ -96,13 +99,15 @@ static int local_rank(const struct comm *comm) {
     return local;
 }
 
+int cuda_number(const struct comm *comm, int count) { return local_rank(comm) % count; }
+
 int cuda_open_device(const struct comm *comm) {
     if (opened) return 0;
     setenv("CUDA_MODULE_LOADING", "EAGER",
            0); /* else kernels are loaded when they run first: memory that a step would take */
     int count = count_devices();
     if (!count) return STATUS_FAILED;
-    number = local_rank(comm) % count;
+    number = cuda_number(comm, count);
     TRY(cuda_check(cudaSetDevice(number), "choosing a GPU"));
     TRY(cuda_check(cudaGetDeviceProperties(&properties, number), "choosing a GPU"));
     if (properties.major < OLDEST_MAJOR)

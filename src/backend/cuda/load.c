@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/log.h"
+#include "comm/nccl.h"
 
 #ifdef LOCKSTEP_NVTX /* ranges that NVIDIA's profilers show */
 #include <nvtx3/nvToolsExt.h>
@@ -112,9 +112,7 @@ static int prepare_op(struct exec *exec, int i) {
     backend_set_args(exec->plan, exec->data, op, args);
     args->attr = &exec->attrs[i];
     exec->first_product[i] = exec->products.count;
-    if (op_info[op->kind].lane == LANE_COMM)
-        return fail(STATUS_FAILED, "backend cuda: more than one rank needs NCCL, which this version does not have yet; "
-                                   "run one rank, or 'backend: cpu'");
+    if (op_info[op->kind].lane == LANE_COMM) return 0;
     if (!row->run && !row->kernel[exec->types[i]])
         return fail(STATUS_FAILED, "backend cuda: op %s has no kernel for %s", op_info[op->kind].name,
                     dtype_name(exec->types[i]));
@@ -137,7 +135,9 @@ static int prepare_ops(struct exec *exec) {
 
 static void cuda_unload(struct exec *exec) {
     if (!exec) return;
+    if (exec->comm && exec->comm->broken) nccl_abort(exec->channel.nccl); /* else what follows might wait for ever */
     if (exec->stream) cudaStreamSynchronize(exec->stream);
+    cuda_close_wire(exec);
     cuda_close_inputs(exec);
     cuda_close_trace(exec);
     cuda_close_attention(exec);
@@ -173,6 +173,7 @@ static int load(struct exec *exec, struct store *store) {
     TRY(cuda_open_device(exec->comm));
     TRY(cuda_open_blas());
     TRY(cuda_check(cudaStreamCreateWithFlags(&exec->stream, cudaStreamNonBlocking), "starting"));
+    TRY(cuda_open_wire(exec));
     TRY(make_tables(exec));
     TRY(prepare_ops(exec));
     TRY(check_memory(exec, store));
@@ -210,7 +211,9 @@ static int launch(struct exec *exec, int i) {
     const struct cuda_op *row = &cuda_ops[kind];
     int status = 0;
     RANGE_BEGIN(op_info[kind].name);
-    if (row->run)
+    if (op_info[kind].lane == LANE_COMM)
+        status = cuda_communicate(exec, i);
+    else if (row->run)
         status = row->run(exec, i);
     else
         row->kernel[exec->types[i]](&exec->args[i], exec->stream);
@@ -236,26 +239,18 @@ static int cuda_run(struct exec *exec, enum segment segment) {
         if (exec->poison) TRY(cuda_check(cudaGetLastError(), op_info[plan->ops[i].kind].name));
         if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
     }
+    cuda_mark_step(exec, segment);
     return cuda_check(cudaGetLastError(), "launching a segment");
 }
 
 static int cuda_run_op(struct exec *exec, int i) {
     TRY(launch(exec, i));
     TRY(cuda_check(cudaGetLastError(), "launching an op"));
-    return cuda_check(cudaStreamSynchronize(exec->stream), op_info[exec->plan->ops[i].kind].name);
+    return cuda_await_stream(exec, exec->stream, op_info[exec->plan->ops[i].kind].name);
 }
 
-static int cuda_wait(struct exec *exec, double deadline_s) {
-    const double end = clock_seconds() + deadline_s;
-    cudaError_t error = cudaErrorNotReady;
-    if (deadline_s <= 0) error = cudaStreamSynchronize(exec->stream);
-    while (error == cudaErrorNotReady) {
-        error = cudaStreamQuery(exec->stream);
-        if (error == cudaErrorNotReady && clock_seconds() > end)
-            return fail(STATUS_FAILED, "%s has not finished its work after %.0f s: it hangs", cuda_device()->name,
-                        deadline_s);
-    }
-    TRY(cuda_check(error, "running a step"));
+static int cuda_wait(struct exec *exec) {
+    TRY(cuda_await_stream(exec, exec->stream, "running a step"));
     return cuda_report_marks(exec);
 }
 
