@@ -215,10 +215,17 @@ static void mpi_warn(struct comm *comm) {
     }
 }
 
-static int mpi_warned(struct comm *comm) {
+/* Open MPI moves messages on after it has looked for one: so it is asked twice. */
+static int there_is(int tag, MPI_Status *from) {
     int there = 0;
+    for (int i = 0; i < 2 && !there; i++)
+        if (MPI_Iprobe(MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, &there, from) != MPI_SUCCESS) return 0;
+    return there;
+}
+
+static int mpi_warned(struct comm *comm) {
     (void)comm;
-    return MPI_Iprobe(MPI_ANY_SOURCE, WARNING, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE) == MPI_SUCCESS && there;
+    return there_is(WARNING, MPI_STATUS_IGNORE);
 }
 
 /* What is sent must stay until it is gone: the process ends soon. */
@@ -235,12 +242,9 @@ static void mpi_tell(struct comm *comm, int64_t word) {
 
 static void mpi_hear(struct comm *comm, int64_t *words) {
     MPI_Status from;
-    int there = 1;
-    for (int i = 0; i < comm->size && there; i++) {
-        if (MPI_Iprobe(MPI_ANY_SOURCE, WORD, MPI_COMM_WORLD, &there, &from) != MPI_SUCCESS || !there) return;
+    for (int i = 0; i < comm->size && there_is(WORD, &from); i++)
         MPI_Recv(&words[from.MPI_SOURCE], (int)sizeof *words, MPI_BYTE, from.MPI_SOURCE, WORD, MPI_COMM_WORLD,
                  MPI_STATUS_IGNORE);
-    }
 }
 
 static void mpi_stop(struct comm *comm, int status) {

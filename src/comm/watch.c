@@ -10,17 +10,20 @@
 #include "base/clock.h"
 #include "comm/peer.h"
 
-static void where(const struct comm *comm, char text[160]) {
+/* On line DEVICE, once ranks were asked how far their devices have come: those that have not answered. */
+enum { DEVICE = -1 };
+
+static void where(const struct comm *comm, int line, char text[160]) {
+    const struct comm_device *device = comm->device;
     const struct comm_phase *phase = &comm->phase;
     const char *doing = phase->doing ? phase->doing : "a talk of all ranks";
-    if (phase->step < 0)
+    if (line == DEVICE && device)
+        device->describe(device->context, device->reached(device->context), text);
+    else if (phase->step < 0)
         snprintf(text, 160, "%s", doing);
     else
         snprintf(text, 160, "%s of step %lld", doing, (long long)phase->step);
 }
-
-/* On line DEVICE, once ranks were asked how far their devices have come: those that have not answered. */
-enum { DEVICE = -1 };
 
 static int missing(struct comm *comm, int line, int after) {
     if (line == DEVICE) {
@@ -42,10 +45,10 @@ static double patience(const struct comm *comm, int late) {
     return before < MOST_PATIENT ? before : MOST_PATIENT;
 }
 
-/* A device that has not begun what the farthest one has; -1: there is none after `after`. */
-static int behind(struct comm *comm, int64_t farthest, int after) {
+/* The next rank after `after` whose device has come no further than that; -1: there is none. */
+static int stands_at(struct comm *comm, int64_t word, int after) {
     for (int rank = after + 1; rank < comm->size; rank++)
-        if (comm->words[rank] < farthest) return rank;
+        if (comm->words[rank] == word) return rank;
     return -1;
 }
 
@@ -77,20 +80,22 @@ static int give_up(struct comm *comm, int line, double waited, const char *at) {
 /* All processes answer: then it is the devices, or what is between them. */
 static int give_up_devices(struct comm *comm, double waited) {
     char names[(MOST_NAMED + 1) * NAME], at[160];
-    int64_t farthest = 0;
-    for (int r = 0; r < comm->size; r++)
+    int64_t farthest = 0, nearest = INT64_MAX;
+    for (int r = 0; r < comm->size; r++) {
         if (comm->words[r] > farthest) farthest = comm->words[r];
+        if (comm->words[r] < nearest) nearest = comm->words[r];
+    }
     comm->device->describe(comm->device->context, farthest, at);
     if (missing(comm, DEVICE, -1) >= 0) return give_up(comm, DEVICE, waited, at);
-    int count = 0, rank = behind(comm, farthest, -1);
+    int count = 0, rank = stands_at(comm, nearest, -1);
     comm->common = 1;
-    if (rank < 0)
+    if (nearest == farthest)
         return fail(
             STATUS_FAILED,
             "the devices of all ranks have begun %s, and none gets through it: waited %.0f s (%s is %g); what is "
             "between them hangs (NCCL_DEBUG=INFO tells which way they talk)",
             at, waited, comm->phase.timeout_key, comm->phase.timeout_s);
-    while (rank >= 0 && name_rank(comm, rank, &count, names)) rank = behind(comm, farthest, rank);
+    while (rank >= 0 && name_rank(comm, rank, &count, names)) rank = stands_at(comm, nearest, rank);
     return fail(STATUS_FAILED,
                 "the device of %s does not come to %s: waited %.0f s (%s is %g); its process answers, so it hangs in a "
                 "computation before that ('nvidia-smi -q' and the kernel's log tell of devices that failed)",
@@ -160,7 +165,7 @@ static int look_around(struct comm *comm, int line, struct comm_watch *w, double
     if (warned(comm)) return end_in_silence(comm);
     answer(comm);
     int late = late_rank(comm, line);
-    where(comm, at);
+    where(comm, line, at);
     if (late >= 0 && peer_is_gone(comm, late)) {
         if (now - w->begin < patience(comm, late)) return 0;
         return fail(STATUS_FAILED, "rank %d on %s (process %ld) is gone: it died before %s was done", late,

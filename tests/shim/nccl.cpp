@@ -208,7 +208,7 @@ ncclResult_t take(ncclComm_t comm, cudaStream_t stream) {
 
 ncclResult_t taken() { return depth ? ncclSuccess : put(group_comm); }
 
-ncclResult_t failure(const char *function) { return (ncclResult_t)shim_begins(function); }
+ncclResult_t failure(const char *function) { return (ncclResult_t)shim_failure(function); }
 
 } // namespace
 

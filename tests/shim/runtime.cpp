@@ -50,10 +50,15 @@ double shim_seconds() {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-cudaError_t shim_begins(const char *function) {
+int shim_failure(const char *function) {
     auto found = failures.find(function);
-    if (found != failures.end() && --found->second.left <= 0) {
-        last = (cudaError_t)found->second.error;
+    return found != failures.end() && --found->second.left <= 0 ? found->second.error : 0;
+}
+
+cudaError_t shim_begins(const char *function) {
+    const int error = shim_failure(function);
+    if (error) {
+        last = (cudaError_t)error;
         if (last == cudaErrorECCUncorrectable || last == cudaErrorIllegalAddress || last == cudaErrorLaunchFailure)
             sticky = last; /* the device is lost to this process */
         return last;

@@ -53,6 +53,7 @@ shim_stream *shim_stream_of(cudaStream_t stream);
 
 /* What a call of this function returns before it does anything: a failure on demand, or that the device is lost. */
 cudaError_t shim_begins(const char *function);
+int shim_failure(const char *function);     /* the first alone, of another library */
 cudaError_t shim_failed(cudaError_t error); /* remembers it for cudaGetLastError() */
 /* The same; and fails while a graph is captured, since the call may not be made then. */
 cudaError_t shim_begins_outside(const char *function);

@@ -199,7 +199,6 @@ struct channel {
     volatile int64_t *words;
     int64_t *words_device;
     struct comm_device device;
-    int64_t sent_bytes; /* so far, by this rank */
 };
 
 /* Meets the other ranks and makes room; collective. Nothing on one rank. */
@@ -208,7 +207,7 @@ void cuda_close_wire(struct exec *exec);
 /* Puts an op of LANE_COMM on its streams. */
 int cuda_communicate(struct exec *exec, int op);
 /* Puts a mark behind what the step has computed so far. */
-void cuda_mark_step(struct exec *exec, enum segment segment);
+void cuda_mark_step(struct exec *exec);
 
 /* ---- await.c: the host waits for the device ---- */
 

@@ -239,7 +239,7 @@ static int cuda_run(struct exec *exec, enum segment segment) {
         if (exec->poison) TRY(cuda_check(cudaGetLastError(), op_info[plan->ops[i].kind].name));
         if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
     }
-    cuda_mark_step(exec, segment);
+    cuda_mark_step(exec);
     return cuda_check(cudaGetLastError(), "launching a segment");
 }
 

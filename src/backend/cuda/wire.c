@@ -10,6 +10,8 @@
 #include "comm/nccl.h"
 #include "kernels/cuda/kernels.h"
 
+static int starts(const struct op *op) { return op_info[op->kind].lane == LANE_COMM && op->kind != OP_wait; }
+
 /* ---- what is said of a device that hangs ---- */
 
 static int64_t reached(void *context) {
@@ -24,18 +26,25 @@ static int64_t moving(void *context) {
     return (int64_t)sum;
 }
 
+/* The communication op of that place; the same on all ranks, whose other ops differ. */
+static const struct op *op_at(const struct plan *plan, int64_t place) {
+    for (int i = 0; i < plan->n_ops; i++)
+        if (starts(&plan->ops[i]) && place-- == 0) return &plan->ops[i];
+    return NULL;
+}
+
 static void describe(void *context, int64_t word, char text[160]) {
     const struct exec *exec = context;
-    const int64_t i = (word & ((1 << MARK_OP) - 1)) - 1, step = word >> (MARK_OP + MARK_MICRO + MARK_ROUND);
-    if (i < 0 || i >= exec->plan->n_ops) {
+    const struct op *op = op_at(exec->plan, (word & ((1 << MARK_PLACE) - 1)) - 1);
+    char range[64] = "";
+    if (!op) {
         snprintf(text, 160, "the first exchange");
         return;
     }
-    const struct op *op = &exec->plan->ops[i];
-    char range[64] = "";
     if (op->attr.end > op->attr.begin)
         snprintf(range, sizeof range, " of elements [%lld, %lld)", (long long)op->attr.begin, (long long)op->attr.end);
-    snprintf(text, 160, "%s%s of step %lld", op_info[op->kind].name, range, (long long)step);
+    snprintf(text, 160, "%s%s of step %lld", op_info[op->kind].name, range,
+             (long long)(word >> (MARK_PLACE + MARK_ROUND)));
 }
 
 static void leave(void *context) {
@@ -127,12 +136,10 @@ static void address(void *context, const struct wire *message) {
     struct exec *exec = context;
     struct channel *w = &exec->channel;
     struct comm_message m = {message->peer, (char *)exec->data[message->buf] + message->offset, message->bytes};
-    if (message->receives) {
+    if (message->receives)
         w->receives[w->n_receives++] = m;
-    } else {
+    else
         w->sends[w->n_sends++] = m;
-        w->sent_bytes += m.bytes;
-    }
 }
 
 static int put_messages(struct exec *exec, const struct op *op) {
@@ -177,16 +184,22 @@ static int hold_up(struct exec *exec, int line) {
     return cuda_check(cudaStreamWaitEvent(exec->stream, exec->channel.done[line], 0), "waiting for other ranks");
 }
 
+static void mark(struct exec *exec, int i, int word) {
+    const struct plan *plan = exec->plan;
+    int64_t place = 0;
+    for (int k = 0; k < i; k++) place += starts(&plan->ops[k]);
+    cuda_mark(exec->data[plan->step], place, plan->zero == 2, exec->channel.words_device + word, exec->channel.stream);
+}
+
 static int start(struct exec *exec, int i) {
     struct channel *w = &exec->channel;
     const struct op *op = &exec->plan->ops[i];
-    const struct step_block *step = exec->data[exec->plan->step];
     const char *doing = "starting communication";
     TRY(cuda_check(cudaEventRecord(w->ready, exec->stream), doing));
     TRY(cuda_check(cudaStreamWaitEvent(w->stream, w->ready, 0), doing));
-    cuda_mark(step, i, w->words_device + WORD_BEGUN, w->stream);
+    mark(exec, i, WORD_BEGUN);
     TRY(put(exec, op));
-    cuda_mark(step, i, w->words_device + WORD_DONE, w->stream);
+    mark(exec, i, WORD_DONE);
     TRY(cuda_check(cudaEventRecord(w->done[op->attr.line], w->stream), doing));
     w->started[op->attr.line] = i;
     return w->crowded ? hold_up(exec, op->attr.line) : 0;
@@ -197,7 +210,6 @@ int cuda_communicate(struct exec *exec, int i) {
     return op->kind == OP_wait ? hold_up(exec, op->attr.line) : start(exec, i);
 }
 
-void cuda_mark_step(struct exec *exec, enum segment segment) {
-    if (!exec->channel.nccl) return;
-    cuda_mark(exec->data[exec->plan->step], segment, exec->channel.words_device + WORD_STEP, exec->stream);
+void cuda_mark_step(struct exec *exec) {
+    if (exec->channel.nccl) cuda_tick(exec->channel.words_device + WORD_STEP, exec->stream);
 }
