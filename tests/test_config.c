@@ -77,7 +77,7 @@ static void defaults_are_the_documented_ones(void **state) {
         "  min_lr_ratio: 0.1, schedule: cosine, warmup: 100, weight_decay: 0.01, betas: [0.9, 0.999], eps: 1.0e-8,\n"
         "  clip: 1.0, loss_clamp: [0, 20], seed: 1337, precision: fp32, recompute: none, eval_every: 250,\n"
         "  loss_scaling: auto, loss_scale: 65536, loss_scale_window: 2000, recompute_every: 2, recompute_budget_mb: 0, "
-        "compile: true, stage: 1, init_from: '',\n"
+        "compile: true, graphs: true, stage: 1, init_from: '',\n"
         "  eval_batches: 20},\n"
         "fuse: {norm: true, gelu: true, epilogue: false, swiglu: true, rope: true, head: false, loss: true, adamw: "
         "true},\n"

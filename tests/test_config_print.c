@@ -19,7 +19,7 @@ static const char others[] =
     "  weight_decay: 0.1, betas: [0.95, 0.99999999999999989], eps: 4.9406564584124654e-324,\n"
     "  clip: 1.7976931348623157e308, loss_clamp: off, seed: 4294967295, precision: fp64, recompute: block,\n"
     "  loss_scaling: dynamic, loss_scale: 128, loss_scale_window: 10, recompute_every: 3, recompute_budget_mb: 0.1, "
-    "compile: false, stage: 2, init_from: 'runs/a b', eval_every: "
+    "compile: false, graphs: false, stage: 2, init_from: 'runs/a b', eval_every: "
     "9007199254740991, eval_batches: 1},\n"
     "fuse: {norm: false, gelu: false, epilogue: true, swiglu: false, rope: false, head: true, loss: false, adamw: "
     "false},\n"
@@ -168,6 +168,7 @@ static enum key_class expected_class(const char *key) {
                                       "train.recompute_every",
                                       "train.recompute_budget_mb",
                                       "train.compile",
+                                      "train.graphs",
                                       "fuse.norm",
                                       "fuse.gelu",
                                       "fuse.swiglu",

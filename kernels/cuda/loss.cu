@@ -99,10 +99,16 @@ extern "C" void K(xent)(const struct kernel_args *a, cudaStream_t stream) {
     K(mean_loss)(row_loss, targets, rows, (double *)a->out[0].data, stream);
 }
 
-/* One logit: (softmax - onehot) * factor, through a soft cap at 1 / inverse where inverse is not 0. */
+/* (softmax - onehot) * factor. The product is rounded before the difference is taken, in the loss in one and in parts: left to the compiler,
+ * one might become a fused multiply-add and the other not. */
+static __device__ inline real softmax_grad(real p, int is_target, real factor) {
+    const real scaled = __fmul_rn(p, factor);
+    return is_target ? scaled - factor : scaled;
+}
+
+/* One logit, through a soft cap at 1 / inverse where inverse is not 0. */
 static __device__ inline real logit_grad(real logit, real shift, int is_target, real factor, real inverse) {
-    const real p = expf(logit - shift) * factor;
-    return (is_target ? p - factor : p) * capped_slope(logit * inverse);
+    return softmax_grad(expf(logit - shift), is_target, factor) * capped_slope(logit * inverse);
 }
 
 template <int WIDE>
@@ -143,21 +149,29 @@ extern "C" void K(xent_grad)(const struct kernel_args *a, cudaStream_t stream) {
 
 /* ---- the same in parts, with all probabilities in memory ---- */
 
+/* The sum is that of the loss in one, which takes as many elements at once. */
+template <int WIDE>
 static __global__ void __launch_bounds__(ROW_THREADS)
     softmax_rows(const value *logits, int64_t vocab, int64_t columns, real *p, real *lse) {
     SHARED(real, room);
     const int64_t row = blockIdx.x;
     const value *from = logits + row * columns;
-    const real shift = log_sum_exp<1>(from, vocab, room);
+    const real shift = log_sum_exp<WIDE>(from, vocab, room);
     if (threadIdx.x == 0) lse[row] = shift;
     for (int64_t c = threadIdx.x; c < columns; c += ROW_THREADS)
         p[row * columns + c] = c < vocab ? expf(get(from[c]) - shift) : 0;
 }
 
 extern "C" void K(softmax)(const struct kernel_args *a, cudaStream_t stream) {
-    LAUNCH(softmax_rows, dim3((unsigned)a->in[0].dim[0]), dim3(ROW_THREADS), ROW_WARPS * sizeof(real), stream,
-           (const value *)a->in[0].data, a->attr->vocab, a->in[0].dim[1], (real *)a->out[0].data,
-           (real *)a->out[1].data);
+    const value *logits = (const value *)a->in[0].data;
+    real *p = (real *)a->out[0].data, *lse = (real *)a->out[1].data;
+    const int64_t columns = a->in[0].dim[1];
+    const dim3 grid((unsigned)a->in[0].dim[0]), block(ROW_THREADS);
+    const size_t room = ROW_WARPS * sizeof(real);
+    if (wide_rows(logits, NULL, columns))
+        LAUNCH(softmax_rows<PACK>, grid, block, room, stream, logits, a->attr->vocab, columns, p, lse);
+    else
+        LAUNCH(softmax_rows<1>, grid, block, room, stream, logits, a->attr->vocab, columns, p, lse);
 }
 
 static __global__ void __launch_bounds__(ROW_THREADS)
@@ -184,8 +198,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
     const int64_t row = blockIdx.x, target = targets[row], live = target < 0 ? 0 : vocab;
     const real factor = loss[1] > 0 ? (real)(dloss[0] / loss[1]) : 0;
     for (int64_t c = threadIdx.x; c < columns; c += ROW_THREADS) {
-        const real scaled = c < live ? p[row * columns + c] * factor : 0;
-        put(c == target ? scaled - factor : scaled, &grad[row * columns + c]);
+        put(c < live ? softmax_grad(p[row * columns + c], c == target, factor) : 0, &grad[row * columns + c]);
     }
 }
 

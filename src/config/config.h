@@ -54,7 +54,7 @@ struct config {
         int64_t warmup;
         double weight_decay, betas[2], eps, clip, loss_clamp[2];
         int64_t seed;
-        int precision, recompute, compile;
+        int precision, recompute, compile, graphs;
         int64_t recompute_every;
         int loss_scaling;
         int64_t loss_scale, loss_scale_window;

@@ -169,6 +169,10 @@ static const struct schema_key keys[] = {
     {"train.compile", VALUE_BOOLEAN, AT(train.compile), "true", CLASS_RUN,
      "passes that make the plan faster and smaller; false: the plain plan, with a buffer for every value",
      .names = boolean_names},
+    {"train.graphs", VALUE_BOOLEAN, AT(train.graphs), "true", CLASS_RUN,
+     "on a GPU, with train.compile: each part of a step is recorded once as a graph and launched as one; false: op by "
+     "op",
+     .names = boolean_names},
     /* What training starts from is in its first checkpoint; a run that goes on does not look at it again. */
     {"train.stage", VALUE_WHOLE, AT(train.stage), "1", CLASS_RUN,
      "1 starts from random weights, 2 from those of train.init_from, whose architecture it must have", .low = 1,

@@ -27,6 +27,7 @@ static int new_plan(const struct config *config, const struct plan_request *requ
     plan->micro_batches = (int)config->train.micro_batches_per_slot;
     plan->slot_step = 1;
     plan->share_memory = config->train.compile;
+    plan->graphs = config->train.compile && config->train.graphs;
     plan->running_sum = request->ranks > 1 && config->dist.reduce == REDUCE_VENDOR;
     plan->starts = plan->targets = plan->flat_grads = plan->shard_grads = plan->flat_m = plan->flat_v = NONE;
     plan->guard = plan->audit = plan->held_sums = plan->slot_losses = plan->eval_loss = NONE;

@@ -141,6 +141,7 @@ struct plan {
     int lines;           /* communication lines in use: 1 up to this (comm/comm.h) */
 
     int share_memory;    /* values that are never live together share memory */
+    int graphs;          /* a device that can may record segments and launch each as one */
     int recompute_depth; /* for a budget: how many ops to drop; */
     int recompute_most;  /* by the recompute pass: how many there are to drop */
 

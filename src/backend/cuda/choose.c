@@ -132,7 +132,7 @@ static int fastest(struct exec *exec, struct product *p) {
     return p->chosen ? 0 : no_algorithm(p);
 }
 
-/* On rank 0. Returns whether it had to be measured. */
+/* Counts those that had to be measured. */
 static int choose(struct exec *exec, struct product *p, const char *path, int *measured) {
     char key[LINE];
     full_key(p, key);
@@ -158,6 +158,7 @@ static int choose_all(struct exec *exec, const char *path) {
     int measured = 0;
     for (int i = 0; i < exec->products.count; i++) {
         struct product *p = &exec->products.list[i], *same = same_key(exec, i);
+        if (p->chosen) continue;
         if (same)
             p->algorithm = same->algorithm, p->chosen = 1;
         else
@@ -179,7 +180,7 @@ static int write_choices(struct exec *exec) {
     *text = 0;
     for (int i = 0; i < exec->products.count; i++) {
         char key[LINE], hex[HEX + 1];
-        if (same_key(exec, i)) continue;
+        if (same_key(exec, i) || !exec->products.list[i].chosen) continue;
         full_key(&exec->products.list[i], key);
         to_hex(&exec->products.list[i].algorithm, hex);
         used += (size_t)sprintf(text + used, "%s\t%s\n", key, hex);
@@ -189,36 +190,61 @@ static int write_choices(struct exec *exec) {
 
 const char *cuda_choices(const struct exec *exec) { return exec->products.choices; }
 
-int cuda_use_choices(struct exec *exec, const char *choices, int *missing) {
-    *missing = 0;
+/* Takes what the text has for products, `all` or those that have no algorithm yet. Returns how many it does not have. */
+static int adopt(struct exec *exec, const char *choices, int all) {
+    int missing = 0;
     for (int i = 0; i < exec->products.count; i++) {
         struct product *p = &exec->products.list[i], *same = same_key(exec, i);
         char key[LINE];
-        int found = 0;
-        if (same) {
-            p->algorithm = same->algorithm;
-            continue;
-        }
+        int found = same && same->chosen;
+        if (p->chosen && !all) continue;
+        if (found) p->algorithm = same->algorithm;
         full_key(p, key);
         for (const char *line = choices; line && *line && !found; line = strchr(line, '\n'), line += line != NULL)
             found = read_line(line, key, &p->algorithm);
-        *missing += !found;
+        p->chosen |= found;
+        missing += !found;
     }
+    return missing;
+}
+
+int cuda_use_choices(struct exec *exec, const char *choices, int *missing) {
+    cuda_drop_graphs(exec);
+    *missing = adopt(exec, choices, 1);
     return write_choices(exec);
+}
+
+/* What rank `from` has chosen reaches all, in text. */
+static int share_choices(struct exec *exec, int from) {
+    struct comm *comm = exec->comm;
+    int length = comm->rank == from ? (int)strlen(exec->products.choices) : 0;
+    TRY(comm_to_first(comm, from, &length, sizeof length));
+    TRY(comm_broadcast(comm, &length, sizeof length));
+    char *text = calloc((size_t)length + 1, 1);
+    int status = comm_agree(comm, text ? 0 : fail(STATUS_FAILED, "backend cuda: out of memory"));
+    if (!status && comm->rank == from) memcpy(text, exec->products.choices, (size_t)length);
+    if (!status) status = comm_to_first(comm, from, text, length);
+    if (!status) status = comm_broadcast(comm, text, length);
+    if (!status) adopt(exec, text, 0);
+    free(text);
+    return status;
 }
 
 int cuda_choose_algorithms(struct exec *exec) {
     char path[1024] = "";
     struct comm *comm = exec->comm;
-    const int alone = !comm || comm->size == 1;
-    int status = 0;
     if (!file_name(path, sizeof path)) *path = 0;
-    if (alone || comm->rank == 0) status = choose_all(exec, path);
-    if (alone) return status ? status : write_choices(exec);
-    TRY(comm_agree(comm, status));
-    for (int i = 0; i < exec->products.count; i++) {
-        TRY(comm_broadcast(comm, &exec->products.list[i].algorithm, sizeof(cublasLtMatmulAlgo_t)));
-        exec->products.list[i].chosen = 1;
+    if (!comm || comm->size == 1) {
+        TRY(choose_all(exec, path));
+        return write_choices(exec);
     }
-    return write_choices(exec);
+    for (;;) { /* rank 0 chooses first; others may have products that it has not, as they have other numbers of slots */
+        int first = adopt(exec, "", 0) ? comm->size - comm->rank : 0, status = 0;
+        TRY(comm_largest(comm, &first));
+        if (!first) return write_choices(exec);
+        if (comm->rank == comm->size - first) status = choose_all(exec, path);
+        if (!status) status = write_choices(exec);
+        TRY(comm_agree(comm, status));
+        TRY(share_choices(exec, comm->size - first));
+    }
 }

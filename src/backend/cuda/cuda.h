@@ -189,10 +189,12 @@ enum { WORD_BEGUN, WORD_DONE, WORD_STEP, WORDS };
 struct channel {
     struct nccl *nccl; /* NULL: there is one rank */
     cudaStream_t stream;
-    cudaEvent_t ready; /* what a start waits for: all that the step has computed so far */
-    cudaEvent_t *done; /* of what is under way on each line */
-    int *started;      /* which op that is; NONE: nothing was yet */
-    int crowded;       /* ranks share this GPU, as tests do: then nothing is computed beside a message */
+    cudaEvent_t ready;             /* what a start waits for: all that the step has computed so far */
+    cudaEvent_t last;              /* the newest message that no graph has started */
+    const struct piece *following; /* the graph whose messages follow it: graph.c */
+    cudaEvent_t *done;             /* of what is under way on each line */
+    int *started;                  /* which op that is; NONE: nothing was yet */
+    int crowded;                   /* ranks share this GPU, as tests do: then nothing is computed beside a message */
     struct comm_message *sends, *receives;
     int n_sends, n_receives;
     int64_t *counts; /* of a reduce-scatter */
@@ -208,6 +210,35 @@ void cuda_close_wire(struct exec *exec);
 int cuda_communicate(struct exec *exec, int op);
 /* Puts a mark behind what the step has computed so far. */
 void cuda_mark_step(struct exec *exec);
+
+/* ---- run.c ---- */
+
+int cuda_fill(struct exec *exec, void *memory, int byte, int64_t bytes); /* load.c */
+int cuda_launch(struct exec *exec, int op);
+int cuda_run(struct exec *exec, enum segment segment);
+int cuda_run_op(struct exec *exec, int op);
+int cuda_wait(struct exec *exec);
+
+/* ---- graph.c ---- */
+
+struct piece {
+    int begin, end; /* ops */
+    int outside;    /* they are launched one by one */
+    cudaGraphExec_t graph;
+};
+
+struct recording { /* of a segment */
+    int runs;      /* so far, as many as matter */
+    int given_up;
+    struct piece *pieces; /* NULL: not recorded */
+    int count;
+};
+
+/* Whether the segment, which runs now, is recorded; records it when its time has come. */
+int cuda_use_graphs(struct exec *exec, enum segment segment, int *recorded);
+int cuda_run_graphs(struct exec *exec, enum segment segment);
+/* When what they would do has changed. */
+void cuda_drop_graphs(struct exec *exec);
 
 /* ---- await.c: the host waits for the device ---- */
 
@@ -244,6 +275,8 @@ struct exec {
     struct cudnn_attention_call **calls; /* of each op; NULL: it has a kernel */
     struct inputs inputs;
     struct timeline timeline;
+    struct recording recordings[SEG_COUNT];
+    const struct piece *piece; /* that is being recorded; NULL: launches run */
     int poison;
 };
 

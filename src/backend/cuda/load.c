@@ -1,4 +1,4 @@
-/* The CUDA backend: memory, pointers and products are made at load, and running a segment is one loop that launches its ops. */
+/* The CUDA backend: memory, pointers and products are made at load. */
 #include "backend/cuda/cuda.h"
 
 #include <stdlib.h>
@@ -7,15 +7,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "comm/nccl.h"
-
-#ifdef LOCKSTEP_NVTX /* ranges that NVIDIA's profilers show */
-#include <nvtx3/nvToolsExt.h>
-#define RANGE_BEGIN(name) nvtxRangePushA(name)
-#define RANGE_END()       nvtxRangePop()
-#else
-#define RANGE_BEGIN(name) (void)(name)
-#define RANGE_END()       (void)0
-#endif
 
 static int64_t missing_bytes;
 
@@ -44,14 +35,14 @@ static int allocate(void **memory, int64_t bytes, const char *what) {
     return cuda_check(cudaMalloc(memory, (size_t)bytes), doing);
 }
 
-static int fill(struct exec *exec, void *memory, int byte, int64_t bytes) {
+int cuda_fill(struct exec *exec, void *memory, int byte, int64_t bytes) {
     if (!bytes) return 0;
     return cuda_check(cudaMemsetAsync(memory, byte, (size_t)bytes, exec->stream), "filling memory");
 }
 
 static int new_entry(void *context, void **memory, int64_t bytes, const char *what) {
     TRY(allocate(memory, bytes, what));
-    return fill(context, *memory, 0, bytes);
+    return cuda_fill(context, *memory, 0, bytes);
 }
 
 /* ---- attributes that point to tables: copies of those on the device ---- */
@@ -137,6 +128,7 @@ static void cuda_unload(struct exec *exec) {
     if (!exec) return;
     if (exec->comm && exec->comm->broken) nccl_abort(exec->channel.nccl); /* else what follows might wait for ever */
     if (exec->stream) cudaStreamSynchronize(exec->stream);
+    cuda_drop_graphs(exec);
     cuda_close_wire(exec);
     cuda_close_inputs(exec);
     cuda_close_trace(exec);
@@ -157,10 +149,7 @@ static void cuda_unload(struct exec *exec) {
     free(exec);
 }
 
-static int load(struct exec *exec, struct store *store) {
-    enum {
-        SOMETHING = 0x3c
-    }; /* bytes of numbers near 0.01 in all types: products of zeros would be timed with less power */
+static int open_device(struct exec *exec) {
     const struct plan *plan = exec->plan;
     exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
     exec->attrs = calloc((size_t)plan->n_ops + 1, sizeof *exec->attrs);
@@ -172,8 +161,14 @@ static int load(struct exec *exec, struct store *store) {
         return fail(STATUS_FAILED, "backend cuda: out of memory");
     TRY(cuda_open_device(exec->comm));
     TRY(cuda_open_blas());
-    TRY(cuda_check(cudaStreamCreateWithFlags(&exec->stream, cudaStreamNonBlocking), "starting"));
-    TRY(cuda_open_wire(exec));
+    return cuda_check(cudaStreamCreateWithFlags(&exec->stream, cudaStreamNonBlocking), "starting");
+}
+
+static int take_memory(struct exec *exec, struct store *store) {
+    enum {
+        SOMETHING = 0x3c
+    }; /* bytes of numbers near 0.01 in all types: products of zeros would be timed with less power */
+    const struct plan *plan = exec->plan;
     TRY(make_tables(exec));
     TRY(prepare_ops(exec));
     TRY(check_memory(exec, store));
@@ -183,11 +178,23 @@ static int load(struct exec *exec, struct store *store) {
     TRY(backend_place(plan, store, exec->arena, new_entry, exec, exec->data));
     TRY(prepare_ops(exec));
     TRY(cuda_open_inputs(exec));
-    TRY(fill(exec, exec->arena, SOMETHING, plan->arena_bytes));
+    return cuda_fill(exec, exec->arena, SOMETHING, plan->arena_bytes);
+}
+
+/* What one rank cannot do, none goes on from: the others would wait for it in what comes next. */
+static int together(struct exec *exec, int status) {
+    return exec->comm && exec->comm->size > 1 ? comm_agree(exec->comm, status) : status;
+}
+
+static int load(struct exec *exec, struct store *store) {
+    const struct plan *plan = exec->plan;
+    TRY(together(exec, open_device(exec)));
+    TRY(cuda_open_wire(exec));
+    TRY(together(exec, take_memory(exec, store)));
     TRY(cuda_choose_algorithms(exec));
-    TRY(fill(exec, exec->arena, 0, plan->arena_bytes));
+    TRY(cuda_fill(exec, exec->arena, 0, plan->arena_bytes));
     if (exec->poison)
-        TRY(fill(exec, exec->arena + plan->persistent_bytes, 0xff, plan->arena_bytes - plan->persistent_bytes));
+        TRY(cuda_fill(exec, exec->arena + plan->persistent_bytes, 0xff, plan->arena_bytes - plan->persistent_bytes));
     return cuda_check(cudaStreamSynchronize(exec->stream), "loading the plan");
 }
 
@@ -204,54 +211,6 @@ static int cuda_load(const struct plan *plan, struct store *store, struct comm *
     else
         *out = exec;
     return status;
-}
-
-static int launch(struct exec *exec, int i) {
-    const enum op_kind kind = exec->plan->ops[i].kind;
-    const struct cuda_op *row = &cuda_ops[kind];
-    int status = 0;
-    RANGE_BEGIN(op_info[kind].name);
-    if (op_info[kind].lane == LANE_COMM)
-        status = cuda_communicate(exec, i);
-    else if (row->run)
-        status = row->run(exec, i);
-    else
-        row->kernel[exec->types[i]](&exec->args[i], exec->stream);
-    RANGE_END();
-    return status;
-}
-
-static int launch_and_time(struct exec *exec, int i) {
-    TRY(cuda_mark_begin(exec, i));
-    TRY(launch(exec, i));
-    return cuda_mark_end(exec);
-}
-
-static int poison(void *context, int buf) {
-    struct exec *exec = context;
-    return fill(exec, exec->data[buf], 0xff, buf_bytes(&exec->plan->bufs[buf]));
-}
-
-static int cuda_run(struct exec *exec, enum segment segment) {
-    const struct plan *plan = exec->plan;
-    for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
-        TRY(exec->timeline.trace ? launch_and_time(exec, i) : launch(exec, i));
-        if (exec->poison) TRY(cuda_check(cudaGetLastError(), op_info[plan->ops[i].kind].name));
-        if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
-    }
-    cuda_mark_step(exec);
-    return cuda_check(cudaGetLastError(), "launching a segment");
-}
-
-static int cuda_run_op(struct exec *exec, int i) {
-    TRY(launch(exec, i));
-    TRY(cuda_check(cudaGetLastError(), "launching an op"));
-    return cuda_await_stream(exec, exec->stream, op_info[exec->plan->ops[i].kind].name);
-}
-
-static int cuda_wait(struct exec *exec) {
-    TRY(cuda_await_stream(exec, exec->stream, "running a step"));
-    return cuda_report_marks(exec);
 }
 
 static void cuda_free_store(struct store *store) {

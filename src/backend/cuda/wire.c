@@ -72,6 +72,7 @@ static int check_crowd(struct exec *exec) {
 static int make_events(struct exec *exec) {
     struct channel *w = &exec->channel;
     TRY(cuda_check(cudaEventCreateWithFlags(&w->ready, cudaEventDisableTiming), "starting"));
+    TRY(cuda_check(cudaEventCreateWithFlags(&w->last, cudaEventDisableTiming), "starting"));
     for (int line = 0; line <= exec->plan->lines; line++) {
         TRY(cuda_check(cudaEventCreateWithFlags(&w->done[line], cudaEventDisableTiming), "starting"));
         w->started[line] = NONE;
@@ -121,6 +122,7 @@ void cuda_close_wire(struct exec *exec) {
     for (int line = 0; w->done && line <= exec->plan->lines; line++)
         if (w->done[line]) cudaEventDestroy(w->done[line]);
     if (w->ready) cudaEventDestroy(w->ready);
+    if (w->last) cudaEventDestroy(w->last);
     if (w->stream) cudaStreamDestroy(w->stream);
     if (w->words) cudaFreeHost((void *)w->words);
     free(w->done);
@@ -179,9 +181,14 @@ static int put(struct exec *exec, const struct op *op) {
     }
 }
 
+/* In a graph that is recorded, what was started outside of it is an external event. */
 static int hold_up(struct exec *exec, int line) {
-    if (exec->channel.started[line] == NONE) return 0; /* before the first step nothing is on its way */
-    return cuda_check(cudaStreamWaitEvent(exec->stream, exec->channel.done[line], 0), "waiting for other ranks");
+    const int started = exec->channel.started[line];
+    if (started == NONE && !exec->piece) return 0; /* before the first step nothing is on its way */
+    const int inside = !exec->piece || (started >= exec->piece->begin && started < exec->piece->end);
+    return cuda_check(cudaStreamWaitEvent(exec->stream, exec->channel.done[line],
+                                          inside ? cudaEventWaitDefault : cudaEventWaitExternal),
+                      "waiting for other ranks");
 }
 
 static void mark(struct exec *exec, int i, int word) {
@@ -191,16 +198,27 @@ static void mark(struct exec *exec, int i, int word) {
     cuda_mark(exec->data[plan->step], place, plan->zero == 2, exec->channel.words_device + word, exec->channel.stream);
 }
 
+/* Graphs run on streams of their own, and messages must leave in the plan's order on all ranks: the first of a graph follows the last that was
+ * started outside, which the others then follow. */
+static int follow(struct exec *exec) {
+    struct channel *w = &exec->channel;
+    if (!exec->piece || w->following == exec->piece) return 0;
+    w->following = exec->piece;
+    return cuda_check(cudaStreamWaitEvent(w->stream, w->last, cudaEventWaitExternal), "starting communication");
+}
+
 static int start(struct exec *exec, int i) {
     struct channel *w = &exec->channel;
     const struct op *op = &exec->plan->ops[i];
     const char *doing = "starting communication";
     TRY(cuda_check(cudaEventRecord(w->ready, exec->stream), doing));
     TRY(cuda_check(cudaStreamWaitEvent(w->stream, w->ready, 0), doing));
+    TRY(follow(exec));
     mark(exec, i, WORD_BEGUN);
     TRY(put(exec, op));
     mark(exec, i, WORD_DONE);
     TRY(cuda_check(cudaEventRecord(w->done[op->attr.line], w->stream), doing));
+    if (!exec->piece) TRY(cuda_check(cudaEventRecord(w->last, w->stream), doing));
     w->started[op->attr.line] = i;
     return w->crowded ? hold_up(exec, op->attr.line) : 0;
 }

@@ -86,6 +86,10 @@ static inline float __uint_as_float(unsigned bits) {
     memcpy(&x, &bits, sizeof x);
     return x;
 }
+static inline float __fmul_rn(float a, float b) {
+    volatile float product = a * b;
+    return product;
+}
 static inline float __fdividef(float a, float b) { return a / b; }
 static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 using std::isfinite;
