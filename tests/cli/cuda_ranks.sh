@@ -84,11 +84,11 @@ sent() {
         --set data.val= --set ckpt.every=0 "$@"
     sort -n "count-$run" | cut -d ' ' -f 2
 }
-for options in dist.zero=0 dist.zero=1 dist.zero=2; do
-    sent "less-$options" 2 --set $options >less
-    sent "more-$options" 4 --set $options >more
-    for rank in 0 1 2; do "$LOCKSTEP" plan run.yaml --json --ranks 3 --rank $rank --set $options --set backend=cpu >plan.json && grep -m 1 -o '"wire_bytes":[^,]*' plan.json | grep -o '[0-9]*'; done >planned
-    paste less more planned | awk '{ if ($2 - $1 != 2 * $3 || $3 < 1000) exit 1 } END { exit NR != 3 }' || die "with $options: $(paste less more planned)"
+for zero in 0 1 2; do
+    sent "less-$zero" 2 --set dist.zero=$zero >fewer_steps
+    sent "more-$zero" 4 --set dist.zero=$zero >more_steps
+    for rank in 0 1 2; do "$LOCKSTEP" plan run.yaml --json --ranks 3 --rank $rank --set dist.zero=$zero --set backend=cpu >plan.json && grep -m 1 -o '"wire_bytes":[^,]*' plan.json | grep -o '[0-9]*'; done >planned
+    paste fewer_steps more_steps planned | awk '{ if ($2 - $1 != 2 * $3 || $3 < 1000) exit 1 } END { exit NR != 3 }' || die "with ZeRO $zero: $(paste fewer_steps more_steps planned)"
 done
 
 say "each rank its own GPU, or none of them one"
