@@ -69,7 +69,7 @@ def notes(result):
            f"Lockstep's sources: {result['commit']}.")
     yield (f"Times are of {s['steps'] - s['untimed_steps']} steps in each of {s['runs']} runs, in turns, after one run that warms up; the "
            f"first {s['untimed_steps']} steps of a run do not count. A ratio is the median of the rounds' ratios.")
-    memory = "what PyTorch allocated on the device" if s["device"] == "cuda" else "the largest resident memory of the process"
+    memory = "what PyTorch allocated on the device, and Lockstep's plan" if s["device"] == "cuda" else "the largest resident memory of the process"
     yield f"Peak memory is {memory}, over all runs. The loss is that of step {s['steps']}, before its update."
     for entry in result["entrants"]:
         for note in entry["notes"] + (entry["runs"][-1].get("notes", []) if entry["runs"] else []):
@@ -79,8 +79,6 @@ def notes(result):
             yield f"{entry['name']}: same weights and same windows; its losses differ from Lockstep's by {difference:.1e} at most."
     if s["bf16"]:
         yield "Ratios of rows in bf16 are to Lockstep's fp32."
-    if s["device"] == "cuda":
-        yield "Lockstep's CUDA backend does not exist yet: there is nothing to compare with, and no ratio."
 
 
 def markdown(result):
