@@ -75,6 +75,14 @@ for zero in 0 1; do
 done
 expect 0 ranks 2 "$SHIM" train run.yaml --run wired --set dist.reduce=vendor --set dist.wire=bf16
 
+say "timelines show every op, message and wait of the plan"
+for zero in 0 2; do
+    expect 0 ranks 3 "$SHIM" train run.yaml --run "traced-$zero" --set dist.zero=$zero --trace "trace-$zero.json"
+    expect 0 "${CHECK_TRACE:?must name the program that holds a timeline against a plan}" "trace-$zero.json" "runs/traced-$zero/config.yaml" 3 2 4
+    [[ $(grep -o '"cat":"communication' "trace-$zero.json" | wc -l) -gt 10 ]] || die "messages are not in the timeline"
+    same_run runs/one "runs/traced-$zero" without_ranks
+done
+
 say "bytes on the wire are those of the plan"
 # sent RUN STEPS OPTION...: bytes that each rank sent, one a line, in the order of ranks.
 sent() {

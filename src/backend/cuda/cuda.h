@@ -170,7 +170,7 @@ struct timeline {
     cudaEvent_t anchor;  /* passed at anchor_s of clock_seconds() */
     double anchor_s;
     cudaEvent_t *events; /* two an op */
-    int *ops;
+    int *ops, *of;       /* of: what a wait is for; NONE */
     int room, used;
 };
 
@@ -208,6 +208,8 @@ int cuda_open_wire(struct exec *exec);
 void cuda_close_wire(struct exec *exec);
 /* Puts an op of LANE_COMM on its streams. */
 int cuda_communicate(struct exec *exec, int op);
+/* The stream that an op runs on: a start of communication has one of its own. */
+cudaStream_t cuda_stream_of(const struct exec *exec, int op);
 /* Puts a mark behind what the step has computed so far. */
 void cuda_mark_step(struct exec *exec);
 

@@ -1,5 +1,5 @@
-/* When ops ran, for the timeline of --trace. Around each op an event is put on the stream; when the step is over their times, against an
- * event whose time the host knows, become slices. */
+/* When ops ran, for the timeline of --trace. Around each op an event is put on its stream; when the step is over their times, against an
+ * event whose time the host knows, become slices. Messages that go on beyond a step are waited for then, too. */
 #include "backend/cuda/cuda.h"
 
 #include <stdlib.h>
@@ -22,7 +22,8 @@ static int anchor(struct exec *exec) {
 static int make_events(struct timeline *t) {
     t->events = calloc(2 * MARKS, sizeof(cudaEvent_t));
     t->ops = calloc(MARKS, sizeof *t->ops);
-    if (!t->events || !t->ops) return fail(STATUS_FAILED, "backend cuda: out of memory for a timeline");
+    t->of = calloc(MARKS, sizeof *t->of);
+    if (!t->events || !t->ops || !t->of) return fail(STATUS_FAILED, "backend cuda: out of memory for a timeline");
     TRY(cuda_check(cudaEventCreateWithFlags(&t->anchor, cudaEventDefault), "timing ops"));
     for (int i = 0; i < 2 * MARKS; i++)
         TRY(cuda_check(cudaEventCreateWithFlags(&t->events[i], cudaEventDefault), "timing ops"));
@@ -44,27 +45,37 @@ int cuda_trace(struct exec *exec, struct trace *trace) {
 
 int cuda_mark_begin(struct exec *exec, int op) {
     struct timeline *t = &exec->timeline;
+    const struct op *o = &exec->plan->ops[op];
     if (t->used == t->room) return 0;
     t->ops[t->used] = op;
-    return cuda_check(cudaEventRecord(t->events[2 * t->used], exec->stream), "timing ops");
+    t->of[t->used] = o->kind == OP_wait ? exec->channel.started[o->attr.line] : NONE;
+    return cuda_check(cudaEventRecord(t->events[2 * t->used], cuda_stream_of(exec, op)), "timing ops");
 }
 
 int cuda_mark_end(struct exec *exec) {
     struct timeline *t = &exec->timeline;
     if (t->used == t->room) return 0;
-    TRY(cuda_check(cudaEventRecord(t->events[2 * t->used + 1], exec->stream), "timing ops"));
+    cudaStream_t stream = cuda_stream_of(exec, t->ops[t->used]);
+    TRY(cuda_check(cudaEventRecord(t->events[2 * t->used + 1], stream), "timing ops"));
     if (++t->used == t->room) log_line("timeline: a step has more than %d ops; the rest of it is left out", t->room);
     return 0;
+}
+
+static enum trace_lane lane_of(const struct op *op) {
+    if (op_info[op->kind].lane != LANE_COMM) return TRACE_COMPUTE;
+    return op->kind == OP_wait ? TRACE_WAITING : TRACE_COMM;
 }
 
 int cuda_report_marks(struct exec *exec) {
     struct timeline *t = &exec->timeline;
     if (!t->trace) return 0;
+    if (exec->channel.nccl) TRY(cuda_await_stream(exec, exec->channel.stream, "timing ops"));
     for (int i = 0; i < t->used; i++) {
         float begin, end; /* milliseconds */
         TRY(cuda_check(cudaEventElapsedTime(&begin, t->anchor, t->events[2 * i]), "timing ops"));
         TRY(cuda_check(cudaEventElapsedTime(&end, t->anchor, t->events[2 * i + 1]), "timing ops"));
-        trace_add(t->trace, TRACE_COMPUTE, &t->trace->ops[t->ops[i]], NULL, t->anchor_s + 1e-3 * (double)begin,
+        trace_add(t->trace, lane_of(&exec->plan->ops[t->ops[i]]), &t->trace->ops[t->ops[i]],
+                  t->of[i] == NONE ? NULL : &t->trace->ops[t->of[i]], t->anchor_s + 1e-3 * (double)begin,
                   t->anchor_s + 1e-3 * (double)end);
     }
     t->used = 0;
@@ -77,4 +88,5 @@ void cuda_close_trace(struct exec *exec) {
     if (t->anchor) cudaEventDestroy(t->anchor);
     free(t->events);
     free(t->ops);
+    free(t->of);
 }

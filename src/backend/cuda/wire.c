@@ -223,6 +223,10 @@ static int start(struct exec *exec, int i) {
     return w->crowded ? hold_up(exec, op->attr.line) : 0;
 }
 
+cudaStream_t cuda_stream_of(const struct exec *exec, int i) {
+    return starts(&exec->plan->ops[i]) ? exec->channel.stream : exec->stream;
+}
+
 int cuda_communicate(struct exec *exec, int i) {
     const struct op *op = &exec->plan->ops[i];
     return op->kind == OP_wait ? hold_up(exec, op->attr.line) : start(exec, i);
