@@ -19,14 +19,8 @@ int64_t cuda_adamw_workspace(const struct kernel_args *a);
 int64_t cuda_attention_workspace(const struct kernel_args *a); /* of the gradient */
 int64_t cuda_sum_rows_workspace(int64_t rows, int64_t columns);
 
-/* Writes to a word which of the communication ops, by their place among those of the plan, the device has come to; marks grow, are the
- * same on all ranks, and never 0. by_round: the step goes through these ops in rounds. */
-void cuda_mark(const struct step_block *step, int64_t place, int by_round, int64_t *word, cudaStream_t stream);
-enum { MARK_PLACE = 16, MARK_ROUND = 16 }; /* bits */
-#define CUDA_MARK(step, round, place)                                                                                  \
-    (((step) << MARK_ROUND | ((round)&0xffff)) << MARK_PLACE | (((place) + 1) & 0xffff))
-/* Adds one to a word. */
-void cuda_tick(int64_t *word, cudaStream_t stream);
+/* word = value, when the stream has come so far. */
+void cuda_mark(int64_t *word, int64_t value, cudaStream_t stream);
 
 /* Pieces of ops, by the type of values. */
 #define CUDA_PIECES(type)                                                                                              \

@@ -3,18 +3,11 @@
 #include "kernels.h"
 
 #if !defined KERNEL_BF16 && !defined KERNEL_F16
-static __global__ void mark(const struct step_block *step, int64_t place, int by_round, volatile int64_t *word) {
-    if (threadIdx.x == 0) *word = CUDA_MARK((int64_t)step->step, by_round ? (int64_t)step->round : 0, place);
+static __global__ void mark(volatile int64_t *word, int64_t value) {
+    if (threadIdx.x == 0) *word = value;
 }
 
-static __global__ void tick(volatile int64_t *word) {
-    if (threadIdx.x == 0) *word = *word + 1;
+extern "C" void cuda_mark(int64_t *word, int64_t value, cudaStream_t stream) {
+    LAUNCH(mark, dim3(1), dim3(WARP), 0, stream, word, value);
 }
-
-extern "C" void cuda_mark(const struct step_block *step, int64_t place, int by_round, int64_t *word,
-                          cudaStream_t stream) {
-    LAUNCH(mark, dim3(1), dim3(WARP), 0, stream, step, place, by_round, word);
-}
-
-extern "C" void cuda_tick(int64_t *word, cudaStream_t stream) { LAUNCH(tick, dim3(1), dim3(WARP), 0, stream, word); }
 #endif

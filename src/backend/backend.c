@@ -23,8 +23,8 @@ static int choose_for_all(struct comm *comm, const struct backend **backend) {
             "computes on the CPUs of all",
             survey.lacking, comm->peers[survey.lacking].host);
     }
-    if (survey.found && (survey.sharing == NONE || cuda_may_share())) *backend = &backend_cuda;
-    if (survey.sharing != NONE && !cuda_may_share() && comm->rank == 0)
+    if (survey.found && (survey.sharing == NONE || survey.may_share)) *backend = &backend_cuda;
+    if (survey.sharing != NONE && !survey.may_share && comm->rank == 0)
         log_line("the CPU computes: rank %d on %s shares its GPU with another; start one rank a GPU to use them",
                  survey.sharing, comm->peers[survey.sharing].host);
     return 0;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -117,7 +118,11 @@ void comm_stop(struct comm *comm, int status) {
     comm_lock(comm);
     comm->transport->warn(comm);
     comm_unlock(comm);
-    if (comm->device) comm->device->leave(comm->device->context);
+    if (comm->device) {
+        const struct timespec moment = {0, 300000000}; /* in which the others see the warning, and leave as well */
+        comm->device->leave(comm->device->context);
+        nanosleep(&moment, NULL);
+    }
     comm_lock(comm);
     comm->transport->stop(comm, status);
     comm_unlock(comm);

@@ -64,6 +64,7 @@ struct comm_device {
     int64_t (*reached)(void *context);                             /* what it has begun to send */
     int64_t (*moving)(void *context);                              /* any number that changes while it works */
     void (*describe)(void *context, int64_t word, char text[160]); /* "exchange of elements [0, 10) of step 7" */
+    int (*settle)(void *context); /* waits for all that is under way, as comm_wait() does */
     void (*leave)(void *context); /* before the process ends: gives up what is under way; a few seconds at most */
 };
 

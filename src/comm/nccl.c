@@ -12,7 +12,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/thread.h"
+#include "comm/watch.h"
 
 #define NCCL_FUNCTIONS(F)                                                                                              \
     F(ncclGetUniqueId)                                                                                                 \
@@ -81,11 +83,25 @@ static int open_once(void) {
     return 0;
 }
 
-static int check(struct nccl *n, ncclResult_t result, const char *doing) {
-    if (result == ncclSuccess) return 0;
+/* Nothing more can be sent. An error is mostly another rank's end, of which comm_watch() can say more within this time; ranks that see it as
+ * well wait a little longer, for the first to tell it. */
+static int failed(struct nccl *n, ncclResult_t result, const char *doing) {
+    enum { PATIENCE_S = 3 };
+    const struct timespec moment = {0, 10000000};
+    struct comm_watch watch = {0};
+    const double end = clock_seconds() + PATIENCE_S + comm_patience(n->comm, -1);
+    while (clock_seconds() < end) {
+        TRY(comm_watch(n->comm, &watch));
+        nanosleep(&moment, NULL);
+    }
+    n->comm->broken = 1;
     const char *last = lib.ncclGetLastError(n->group);
     return fail(STATUS_FAILED, "NCCL: %s while %s%s%s%s", lib.ncclGetErrorString(result), doing,
                 last && *last ? " (" : "", last ? last : "", last && *last ? ")" : "");
+}
+
+static int check(struct nccl *n, ncclResult_t result, const char *doing) {
+    return result == ncclSuccess ? 0 : failed(n, result, doing);
 }
 
 /* Calls of a communicator that does not block come back before they are done. */
@@ -122,10 +138,8 @@ int nccl_open(struct comm *comm, struct nccl **nccl) {
     if (!n) return fail(STATUS_FAILED, "out of memory for NCCL");
     n->comm = comm;
     *nccl = n;
-    const struct comm_phase before = comm->phase;
-    comm->phase.doing = "the start of NCCL";
     int status = meet(n);
-    comm->phase = before;
+    comm->broken |= status && !comm->agreed; /* others may still be waiting there */
     return status;
 }
 
@@ -212,8 +226,9 @@ void nccl_abort(struct nccl *n) {
 
 void nccl_close(struct nccl *n) {
     if (!n || n->left) return;
-    if (n->group && !n->comm->broken && !settle(n, lib.ncclCommFinalize(n->group), "ending"))
-        lib.ncclCommDestroy(n->group);
+    if (n->group && n->comm->broken) nccl_abort(n);
+    if (n->left) return;
+    if (n->group && !settle(n, lib.ncclCommFinalize(n->group), "ending")) lib.ncclCommDestroy(n->group);
     free(n);
 }
 

@@ -23,7 +23,7 @@ int nccl_exchange(struct nccl *nccl, const struct comm_message *sends, int n_sen
 /* The library's own sum (struct comm_sum). */
 int nccl_sum(struct nccl *nccl, const struct comm_sum *sum, cudaStream_t stream);
 
-/* What has failed on its own since: a connection, a peer. */
+/* What has failed on its own since: a connection, a peer. Takes a few seconds then, in which comm_watch() may find out why. */
 int nccl_check(struct nccl *nccl);
 
 /* Ends what is under way and does not come back, so that the device can be left; takes a few seconds at most. After a failure only. */

@@ -103,5 +103,5 @@ int comm_wait(struct comm *comm, int line) {
 
 int comm_wait_all(struct comm *comm) {
     for (int line = 0; line < comm->lines; line++) TRY(comm_wait(comm, line));
-    return 0;
+    return comm->device ? comm->device->settle(comm->device->context) : 0;
 }

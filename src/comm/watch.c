@@ -39,7 +39,7 @@ static int missing(struct comm *comm, int line, int after) {
 
 /* All that wait run out of time together. The first to fail ends the job: the others give it time, in the order of their ranks,
  * so that one line is printed and not one a rank. With many that wait some print together, and most see the warning of the first. */
-static double patience(const struct comm *comm, int late) {
+double comm_patience(const struct comm *comm, int late) {
     enum { MOST_PATIENT = 5 };
     int before = comm->rank - (late >= 0 && late < comm->rank);
     return before < MOST_PATIENT ? before : MOST_PATIENT;
@@ -167,25 +167,26 @@ static int look_around(struct comm *comm, int line, struct comm_watch *w, double
     int late = late_rank(comm, line);
     where(comm, line, at);
     if (late >= 0 && peer_is_gone(comm, late)) {
-        if (now - w->begin < patience(comm, late)) return 0;
+        if (now - w->begin < comm_patience(comm, late)) return 0;
         return fail(STATUS_FAILED, "rank %d on %s (process %ld) is gone: it died before %s was done", late,
                     comm->peers[late].host, comm->peers[late].pid, at);
     }
     int asked = comm->stop_signal && *comm->stop_signal;
     if (asked && w->asked == 0) w->asked = now;
-    if (asked && !w->told && now - w->asked > PATIENCE_AFTER_A_SIGNAL && late >= 0 && patience(comm, late) < 1) {
+    if (asked && !w->told && now - w->asked > PATIENCE_AFTER_A_SIGNAL && late >= 0 && comm_patience(comm, late) < 1) {
         fprintf(stderr, "lockstep: rank %d on %s was asked to stop, but rank %d on %s has not come to %s\n", comm->rank,
                 comm->host, late, comm->peers[late].host, at);
         w->told = 1;
     }
-    if (comm->phase.timeout_s <= 0 || now - w->begin <= comm->phase.timeout_s + patience(comm, late)) return 0;
-    return line == DEVICE ? ask_devices(comm, w, now) : give_up(comm, line, now - w->begin, at);
+    if (comm->phase.timeout_s <= 0 || now - w->begin <= comm->phase.timeout_s + comm_patience(comm, late)) return 0;
+    return line == DEVICE && comm->device ? ask_devices(comm, w, now) : give_up(comm, line, now - w->begin, at);
 }
 
 int watch_line(struct comm *comm, int line, struct comm_watch *w) {
     enum { LOOK_EVERY_MS = 100, MOST_S = 1 };
     double now = clock_seconds();
-    if (w->begin == 0) w->begin = w->last_look = now;
+    if (w->begin == 0) w->begin = now;
+    if (w->last_look == 0) w->last_look = now;
     if (now - w->last_look < 1e-3 * LOOK_EVERY_MS) return 0;
     /* While this process stood still, as jobs that are suspended do, it did not wait for others. */
     if (now - w->last_look > MOST_S) w->begin += now - w->last_look - MOST_S;

@@ -7,4 +7,7 @@
 /* Like comm_watch(), of a line of the transport. */
 int watch_line(struct comm *comm, int line, struct comm_watch *watch);
 
+/* How many seconds this rank lets lower ones tell a failure that all see; `late`: who is to blame, or -1. */
+double comm_patience(const struct comm *comm, int late);
+
 #endif

@@ -277,4 +277,7 @@ struct op_info {
 };
 extern const struct op_info op_info[OP_COUNT];
 
+/* Whether the op puts messages on their way. */
+static inline int op_starts(const struct op *op) { return op_info[op->kind].lane == LANE_COMM && op->kind != OP_wait; }
+
 #endif

@@ -69,9 +69,7 @@ static int add_wait(struct plan *plan, const struct op *started) {
 /* The newest op on a line. */
 static struct op started_on(const struct plan *plan, int line) {
     int i = plan->n_ops - 1;
-    while (plan->ops[i].kind == OP_wait || op_info[plan->ops[i].kind].lane != LANE_COMM ||
-           plan->ops[i].attr.line != line)
-        i--;
+    while (!op_starts(&plan->ops[i]) || plan->ops[i].attr.line != line) i--;
     return plan->ops[i];
 }
 

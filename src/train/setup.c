@@ -108,7 +108,11 @@ static int open_run(struct trainer *t) {
                                    .ranks = t->comm->size,
                                    .batch = (int)c->train.micro_batch,
                                    .time = (int)c->train.seq_len};
-    TRY(run_open(&t->run, c, &request, t->comm, t->options->backend));
+    const struct comm_phase before = t->comm->phase; /* no files are read here, but devices of all ranks meet */
+    t->comm->phase = (struct comm_phase){"the loading of the plan", -1, c->dist.timeout_s, "dist.timeout_s"};
+    int status = run_open(&t->run, c, &request, t->comm, t->options->backend);
+    t->comm->phase = before;
+    TRY(status);
     TRY(tracing_open(t));
     if (c->dist.progress == PROGRESS_THREAD) TRY(comm_thread_start(t->comm));
     t->slot_losses = calloc((size_t)c->train.slots, sizeof *t->slot_losses);

@@ -88,7 +88,9 @@ static int check_origin(const struct config *config, const struct config *made_w
 static int use_algorithms(struct trainer *t, const char *algorithms) {
     const struct backend *backend = t->run.backend;
     int missing = 0;
-    if (backend->use_choices) TRY(backend->use_choices(t->run.exec, algorithms, &missing));
+    int status = backend->use_choices ? backend->use_choices(t->run.exec, algorithms, &missing) : 0;
+    TRY(comm_agree(t->comm, status));
+    TRY(comm_largest(t->comm, &missing));
     if (missing || (algorithms && !backend->use_choices))
         log_line("warning: the checkpoint was made on another kind of device, or with another version of its library, "
                  "so the bits differ "

@@ -124,24 +124,32 @@ most_s=${LOCKSTEP_MOST_S:-12}
 fails() {
     local meant=$1 regex=$2 begin=$SECONDS
     shift 2
-    expect "$meant" "$@" --set dist.timeout_s=3 --set train.steps=40 --set ckpt.every=0 --set train.eval_every=0
+    expect "$meant" "$@" --set dist.timeout_s="${limit:-3}" --set train.steps=40 --set ckpt.every=0 --set train.eval_every=0
     complains "$regex"
-    tells '^shim: nccl: aborted' "that ranks left NCCL"
+    [[ $(grep -ac '^shim: nccl: aborted' "$ERR") -ge ${leaving:-3} ]] || die "not all of ${leaving:-3} ranks left NCCL"
     ((SECONDS - begin < most_s)) || die "that takes longer than $most_s s"
     ! pgrep -f "$SHIM train run.yaml" >/dev/null || { sleep 3 && ! pgrep -f "$SHIM train run.yaml" >/dev/null; } || die "a rank is left behind"
 }
 at='(exchange|all_gather|gather_losses|gather_norms)( of elements \[[0-9]+, [0-9]+\))? of step [0-9]+'
 talk="(a talk of all ranks of step [0-9]+|$at)"
 export LOCKSTEP_FAULT=kill:1:3
-fails 137 "rank 1 on [^ ]+ \(process [0-9]+\) is gone: it died before $talk was done" ranks 3 "$SHIM" train run.yaml --run killed
+leaving=2 fails 137 "rank 1 on [^ ]+ \(process [0-9]+\) is gone: it died before $talk was done" ranks 3 "$SHIM" train run.yaml --run killed
 export LOCKSTEP_FAULT=stop:1:3
-fails 1 "rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk: waited [3-6] s" ranks 3 "$SHIM" train run.yaml --run stopped --set dist.zero=1
+leaving=2 fails 1 "rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk: waited [3-6] s" ranks 3 "$SHIM" train run.yaml --run stopped --set dist.zero=1
 unset LOCKSTEP_FAULT
 fails 1 "the device of rank 1 on [^ ]+ \(process [0-9]+\) does not come to $at: waited [3-6] s|rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk" \
     with_rank_1 SHIM_HANG=mark:60 --run hung-device
-SHIM_NCCL_LATE=1000000000 fails 1 "the devices of all ranks have begun $at, and none gets through it" ranks 3 "$SHIM" train run.yaml --run hung-network
-fails 1 'NCCL: remote process exited' with_rank_1 SHIM_FAIL=ncclCommGetAsyncError:200:6 --run broken
-fails 1 'NCCL: .* while sending' with_rank_1 SHIM_FAIL=ncclGroupEnd:20:3 --run refused
+SHIM_NCCL_STOPS=20 fails 1 "the devices of all ranks have begun $at, and none gets through it" ranks 3 "$SHIM" train run.yaml --run hung-network
+limit=10 fails 1 'NCCL: remote process exited' with_rank_1 SHIM_FAIL=ncclCommGetAsyncError:200:6 --run broken
+limit=10 fails 1 'NCCL: .* while sending' with_rank_1 SHIM_FAIL=ncclGroupEnd:20:3 --run refused
+
+say "a rank that the others do not meet in NCCL"
+export SHIM_FAIL=ncclCommInitRankConfig:1:2
+expect 1 "$MPIRUN" -np 2 "$SHIM" train run.yaml --run not-met
+complains 'NCCL: .* while meeting the other ranks'
+unset SHIM_FAIL
+expect 1 with_rank_1 SHIM_NCCL_NEVER=1 --run never-met --set dist.timeout_s=3
+complains 'the start of NCCL: waited [3-6] s|rank 1 on [^ ]+ .*does not come to'
 
 say "what cannot be recorded runs op by op, and says so"
 SHIM_FAIL=cudaGraphInstantiate:1:1 expect 0 ranks 2 "$SHIM" train run.yaml --run not-recorded

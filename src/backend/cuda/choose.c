@@ -175,7 +175,8 @@ static int choose_all(struct exec *exec, const char *path) {
 static int write_choices(struct exec *exec) {
     size_t used = 0;
     free(exec->products.choices);
-    char *text = exec->products.choices = malloc((size_t)exec->products.count * (LINE + HEX + 3) + 1);
+    const char *others = exec->products.others ? exec->products.others : "";
+    char *text = exec->products.choices = malloc((size_t)exec->products.count * (LINE + HEX + 3) + strlen(others) + 1);
     if (!text) return fail(STATUS_FAILED, "backend cuda: out of memory");
     *text = 0;
     for (int i = 0; i < exec->products.count; i++) {
@@ -185,6 +186,7 @@ static int write_choices(struct exec *exec) {
         to_hex(&exec->products.list[i].algorithm, hex);
         used += (size_t)sprintf(text + used, "%s\t%s\n", key, hex);
     }
+    strcpy(text + used, others);
     return 0;
 }
 
@@ -214,6 +216,27 @@ int cuda_use_choices(struct exec *exec, const char *choices, int *missing) {
     return write_choices(exec);
 }
 
+/* Checkpoints keep what all ranks use; this one's text has then lines of products that it has not. */
+static int keep_others(struct exec *exec, const char *text) {
+    struct products *all = &exec->products;
+    size_t before = all->others ? strlen(all->others) : 0;
+    char *more = realloc(all->others, before + strlen(text) + 1);
+    if (!more) return fail(STATUS_FAILED, "backend cuda: out of memory");
+    all->others = more;
+    more[before] = 0;
+    for (const char *line = text, *end; *line && (end = strchr(line, '\n')); line = end + 1) {
+        int own = 0;
+        for (int i = 0; i < all->count && !own; i++) {
+            char key[LINE];
+            cublasLtMatmulAlgo_t algorithm;
+            full_key(&all->list[i], key);
+            own = read_line(line, key, &algorithm);
+        }
+        if (!own) strncat(more, line, (size_t)(end + 1 - line));
+    }
+    return 0;
+}
+
 /* What rank `from` has chosen reaches all, in text. */
 static int share_choices(struct exec *exec, int from) {
     struct comm *comm = exec->comm;
@@ -226,6 +249,7 @@ static int share_choices(struct exec *exec, int from) {
     if (!status) status = comm_to_first(comm, from, text, length);
     if (!status) status = comm_broadcast(comm, text, length);
     if (!status) adopt(exec, text, 0);
+    if (!status) status = comm_agree(comm, keep_others(exec, text));
     free(text);
     return status;
 }
@@ -239,12 +263,12 @@ int cuda_choose_algorithms(struct exec *exec) {
         return write_choices(exec);
     }
     for (;;) { /* rank 0 chooses first; others may have products that it has not, as they have other numbers of slots */
-        int first = adopt(exec, "", 0) ? comm->size - comm->rank : 0, status = 0;
-        TRY(comm_largest(comm, &first));
-        if (!first) return write_choices(exec);
-        if (comm->rank == comm->size - first) status = choose_all(exec, path);
+        int lacking = adopt(exec, "", 0) ? comm->size - comm->rank : 0, status = 0;
+        TRY(comm_largest(comm, &lacking));
+        if (!lacking) return write_choices(exec);
+        if (comm->rank == comm->size - lacking) status = choose_all(exec, path);
         if (!status) status = write_choices(exec);
         TRY(comm_agree(comm, status));
-        TRY(share_choices(exec, comm->size - first));
+        TRY(share_choices(exec, comm->size - lacking));
     }
 }

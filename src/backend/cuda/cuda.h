@@ -24,10 +24,9 @@ int cuda_number(const struct comm *comm, int count);
 struct gpu_survey {
     int found;            /* ranks that have a GPU */
     int lacking, sharing; /* the first rank that has none, or one that another rank has as well; NONE */
+    int may_share;        /* all ranks have NCCL_HOSTID: NCCL then takes them for ranks of different hosts. For tests */
 };
 int cuda_survey(struct comm *comm, struct gpu_survey *survey);
-/* Whether several ranks may have one, which is for tests. */
-int cuda_may_share(void);
 
 /* 0, or the failure that `error` is, with what to do about it. `doing` completes "while …". */
 int cuda_check(cudaError_t error, const char *doing);
@@ -183,23 +182,30 @@ void cuda_close_trace(struct exec *exec);
 
 /* ---- wire.c: the communication ops, on a stream of their own ---- */
 
-/* Words of the host that the device writes (cuda_mark): what communication has begun, what of it is done, what the step has computed. */
+/* Words of the host that the device writes: how many messages it has begun, and finished; how many segments it has computed. */
 enum { WORD_BEGUN, WORD_DONE, WORD_STEP, WORDS };
+enum { REMEMBERED = 4096 }; /* newest starts */
 
 struct channel {
     struct nccl *nccl; /* NULL: there is one rank */
     cudaStream_t stream;
-    cudaEvent_t ready;             /* what a start waits for: all that the step has computed so far */
-    cudaEvent_t last;              /* the newest message that no graph has started */
-    const struct piece *following; /* the graph whose messages follow it: graph.c */
-    cudaEvent_t *done;             /* of what is under way on each line */
-    int *started;                  /* which op that is; NONE: nothing was yet */
-    int crowded;                   /* ranks share this GPU, as tests do: then nothing is computed beside a message */
+    cudaEvent_t ready; /* what a start waits for: all that the step has computed so far */
+    cudaEvent_t *done; /* of what is under way on each line */
+    int *started;      /* which op that is; NONE: nothing was yet */
+    int crowded;       /* ranks share this GPU, as tests do: then nothing is computed beside a message */
     struct comm_message *sends, *receives;
     int n_sends, n_receives;
     int64_t *counts; /* of a reduce-scatter */
+    int64_t count;   /* of starts since load: the same on all ranks */
+    int64_t segments;
+    struct start {
+        int op;
+        int64_t step;
+    } newest[REMEMBERED];
     volatile int64_t *words;
     int64_t *words_device;
+    cudaEvent_t pace[2]; /* so that the host is never so far ahead that a launch would wait */
+    int launched;
     struct comm_device device;
 };
 
@@ -210,6 +216,8 @@ void cuda_close_wire(struct exec *exec);
 int cuda_communicate(struct exec *exec, int op);
 /* The stream that an op runs on: a start of communication has one of its own. */
 cudaStream_t cuda_stream_of(const struct exec *exec, int op);
+/* Where launches are many and the host may wait for other ranks: call before each. */
+int cuda_keep_pace(struct exec *exec);
 /* Puts a mark behind what the step has computed so far. */
 void cuda_mark_step(struct exec *exec);
 
@@ -266,6 +274,7 @@ struct exec {
         struct product *list;
         int count, room;
         char *choices; /* in text */
+        char *others;  /* those of other ranks' products */
         char *workspace;
     } products;
     struct attention_graph { /* one a shape and direction */
@@ -278,7 +287,7 @@ struct exec {
     struct inputs inputs;
     struct timeline timeline;
     struct recording recordings[SEG_COUNT];
-    const struct piece *piece; /* that is being recorded; NULL: launches run */
+    int recording; /* launches go into a graph, and do not run */
     int poison;
 };
 

@@ -75,8 +75,12 @@ static int count_devices(void) {
 
 enum { OLDEST_MAJOR = 8 };
 
+/* Else kernels are loaded when they run first: memory that a step would take. Before the first call of the runtime. */
+static void load_kernels_at_once(void) { setenv("CUDA_MODULE_LOADING", "EAGER", 0); }
+
 int cuda_devices(void) {
     int count = 0, driver = 0;
+    load_kernels_at_once();
     struct cudaDeviceProp first;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count > 0) error = cudaGetDeviceProperties(&first, 0);
@@ -89,9 +93,6 @@ int cuda_devices(void) {
     return 0;
 }
 
-/* NCCL takes ranks for those of different hosts then, and does not see that they have the same GPU. */
-int cuda_may_share(void) { return getenv("NCCL_HOSTID") != NULL; }
-
 /* The number of this rank among those of its host. */
 static int local_rank(const struct comm *comm) {
     int local = 0;
@@ -103,8 +104,7 @@ int cuda_number(const struct comm *comm, int count) { return local_rank(comm) % 
 
 int cuda_open_device(const struct comm *comm) {
     if (opened) return 0;
-    setenv("CUDA_MODULE_LOADING", "EAGER",
-           0); /* else kernels are loaded when they run first: memory that a step would take */
+    load_kernels_at_once();
     int count = count_devices();
     if (!count) return STATUS_FAILED;
     number = cuda_number(comm, count);

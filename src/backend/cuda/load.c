@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "comm/nccl.h"
 
 static int64_t missing_bytes;
 
@@ -126,10 +125,9 @@ static int prepare_ops(struct exec *exec) {
 
 static void cuda_unload(struct exec *exec) {
     if (!exec) return;
-    if (exec->comm && exec->comm->broken) nccl_abort(exec->channel.nccl); /* else what follows might wait for ever */
+    cuda_close_wire(exec); /* first: nothing waits for other ranks then */
     if (exec->stream) cudaStreamSynchronize(exec->stream);
     cuda_drop_graphs(exec);
-    cuda_close_wire(exec);
     cuda_close_inputs(exec);
     cuda_close_trace(exec);
     cuda_close_attention(exec);
@@ -137,6 +135,7 @@ static void cuda_unload(struct exec *exec) {
     cudaFree(exec->products.workspace);
     free(exec->products.list);
     free(exec->products.choices);
+    free(exec->products.others);
     cudaFree(exec->arena);
     cudaFree(exec->workspace);
     cudaFree(exec->tables);

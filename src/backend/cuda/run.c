@@ -27,7 +27,9 @@ int cuda_launch(struct exec *exec, int i) {
     return status;
 }
 
+/* Starts mark themselves: they wait on a stream of their own first. */
 static int launch_and_time(struct exec *exec, int i) {
+    if (op_starts(&exec->plan->ops[i])) return cuda_launch(exec, i);
     TRY(cuda_mark_begin(exec, i));
     TRY(cuda_launch(exec, i));
     return cuda_mark_end(exec);
@@ -41,6 +43,7 @@ static int poison(void *context, int buf) {
 static int run_ops(struct exec *exec, enum segment segment) {
     const struct plan *plan = exec->plan;
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
+        TRY(cuda_keep_pace(exec));
         TRY(exec->timeline.trace ? launch_and_time(exec, i) : cuda_launch(exec, i));
         if (exec->poison) TRY(cuda_check(cudaGetLastError(), op_info[plan->ops[i].kind].name));
         if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));

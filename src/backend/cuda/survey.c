@@ -7,7 +7,7 @@
 #include "base/check.h"
 
 struct card {
-    int there;
+    int there, may_share;
     char uuid[16];
 };
 
@@ -15,6 +15,7 @@ static struct card my_card(const struct comm *comm) {
     struct card card = {0};
     struct cudaDeviceProp properties;
     int count = cuda_devices();
+    card.may_share = getenv("NCCL_HOSTID") != NULL;
     if (!count || cudaGetDeviceProperties(&properties, cuda_number(comm, count)) != cudaSuccess) return card;
     card.there = 1;
     memcpy(card.uuid, &properties.uuid, sizeof card.uuid);
@@ -30,7 +31,7 @@ static int is_shared(const struct card *cards, int ranks, int rank) {
 int cuda_survey(struct comm *comm, struct gpu_survey *survey) {
     int ranks = comm ? comm->size : 1;
     struct card *cards = calloc((size_t)ranks, sizeof *cards), mine = my_card(comm);
-    *survey = (struct gpu_survey){.lacking = NONE, .sharing = NONE};
+    *survey = (struct gpu_survey){.lacking = NONE, .sharing = NONE, .may_share = 1};
     if (!cards) return fail(STATUS_FAILED, "out of memory");
     cards[0] = mine;
     int status = comm ? comm_gather_equal(comm, &mine, cards, sizeof mine) : 0;
@@ -40,6 +41,7 @@ int cuda_survey(struct comm *comm, struct gpu_survey *survey) {
         else if (is_shared(cards, ranks, r))
             survey->sharing = r;
         survey->found += cards[r].there;
+        survey->may_share &= cards[r].may_share;
     }
     free(cards);
     return status;

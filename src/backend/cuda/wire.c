@@ -10,13 +10,12 @@
 #include "comm/nccl.h"
 #include "kernels/cuda/kernels.h"
 
-static int starts(const struct op *op) { return op_info[op->kind].lane == LANE_COMM && op->kind != OP_wait; }
-
 /* ---- what is said of a device that hangs ---- */
 
+/* Messages begun, and one: 0 would be no word. */
 static int64_t reached(void *context) {
     const struct exec *exec = context;
-    return exec->channel.words[WORD_BEGUN];
+    return exec->channel.words[WORD_BEGUN] + 1;
 }
 
 static int64_t moving(void *context) {
@@ -26,25 +25,26 @@ static int64_t moving(void *context) {
     return (int64_t)sum;
 }
 
-/* The communication op of that place; the same on all ranks, whose other ops differ. */
-static const struct op *op_at(const struct plan *plan, int64_t place) {
-    for (int i = 0; i < plan->n_ops; i++)
-        if (starts(&plan->ops[i]) && place-- == 0) return &plan->ops[i];
-    return NULL;
-}
-
 static void describe(void *context, int64_t word, char text[160]) {
     const struct exec *exec = context;
-    const struct op *op = op_at(exec->plan, (word & ((1 << MARK_PLACE) - 1)) - 1);
+    const struct channel *w = &exec->channel;
+    const int64_t number = word - 1;
     char range[64] = "";
-    if (!op) {
-        snprintf(text, 160, "the first exchange");
+    if (number < 1 || number > w->count || number + REMEMBERED <= w->count) {
+        snprintf(text, 160, "message %lld of this job", (long long)number);
         return;
     }
+    const struct start *start = &w->newest[number % REMEMBERED];
+    const struct op *op = &exec->plan->ops[start->op];
     if (op->attr.end > op->attr.begin)
         snprintf(range, sizeof range, " of elements [%lld, %lld)", (long long)op->attr.begin, (long long)op->attr.end);
-    snprintf(text, 160, "%s%s of step %lld", op_info[op->kind].name, range,
-             (long long)(word >> (MARK_PLACE + MARK_ROUND)));
+    snprintf(text, 160, "%s%s of step %lld", op_info[op->kind].name, range, (long long)start->step);
+}
+
+static int settle(void *context) {
+    struct exec *exec = context;
+    TRY(cuda_await_stream(exec, exec->stream, "finishing"));
+    return cuda_await_stream(exec, exec->channel.stream, "finishing");
 }
 
 static void leave(void *context) {
@@ -60,7 +60,7 @@ static int check_crowd(struct exec *exec) {
     struct gpu_survey survey;
     TRY(cuda_survey(comm, &survey));
     exec->channel.crowded = survey.sharing != NONE;
-    if (!exec->channel.crowded || cuda_may_share()) return 0;
+    if (!exec->channel.crowded || survey.may_share) return 0;
     comm->common = 1;
     return fail(
         STATUS_USAGE,
@@ -72,7 +72,8 @@ static int check_crowd(struct exec *exec) {
 static int make_events(struct exec *exec) {
     struct channel *w = &exec->channel;
     TRY(cuda_check(cudaEventCreateWithFlags(&w->ready, cudaEventDisableTiming), "starting"));
-    TRY(cuda_check(cudaEventCreateWithFlags(&w->last, cudaEventDisableTiming), "starting"));
+    for (int i = 0; i < 2; i++)
+        TRY(cuda_check(cudaEventCreateWithFlags(&w->pace[i], cudaEventDisableTiming), "starting"));
     for (int line = 0; line <= exec->plan->lines; line++) {
         TRY(cuda_check(cudaEventCreateWithFlags(&w->done[line], cudaEventDisableTiming), "starting"));
         w->started[line] = NONE;
@@ -100,29 +101,58 @@ static int make_room(struct exec *exec) {
     return cuda_check(cudaStreamCreateWithPriority(&w->stream, cudaStreamNonBlocking, -1), "starting");
 }
 
+/* NCCL connects, and takes memory for it, when ranks first talk: that is now, before the plan's memory is taken. What arrives means nothing. */
+static int connect_all(struct exec *exec) {
+    enum { BYTES = 1 << 20 };
+    struct channel *w = &exec->channel;
+    char *room;
+    int n = 0, ranks = exec->comm->size;
+    struct comm_message *messages = calloc(2 * (size_t)ranks, sizeof *messages);
+    int status = messages ? 0 : fail(STATUS_FAILED, "backend cuda: out of memory for %d ranks", ranks);
+    if (!status) status = cuda_check(cudaMalloc((void **)&room, 2 * BYTES), "starting");
+    TRY(comm_agree(exec->comm, status));
+    for (int r = 0; r < ranks; r++) {
+        if (r == exec->comm->rank) continue;
+        messages[n] = (struct comm_message){r, room, BYTES};
+        messages[ranks + n++] = (struct comm_message){r, room + BYTES, BYTES};
+    }
+    status = nccl_exchange(w->nccl, messages, n, messages + ranks, n, w->stream);
+    if (!status) status = cuda_await_stream(exec, w->stream, "meeting the other ranks");
+    free(messages);
+    TRY(status);
+    return cuda_check(cudaFree(room), "starting");
+}
+
 int cuda_open_wire(struct exec *exec) {
     struct channel *w = &exec->channel;
     if (!exec->plan->lines) return 0;
     int status = check_crowd(exec);
     if (!status) status = make_room(exec);
     TRY(comm_agree(exec->comm, status));
-    TRY(nccl_open(exec->comm, &w->nccl));
+    const struct comm_phase before = exec->comm->phase;
+    exec->comm->phase.doing = "the start of NCCL";
+    status = nccl_open(exec->comm, &w->nccl);
+    if (!status) status = connect_all(exec);
+    exec->comm->phase = before;
+    TRY(status);
     if (w->crowded)
         log_line("ranks of %s share a GPU: for tests; nothing is computed beside a message", exec->comm->host);
-    w->device = (struct comm_device){exec, reached, moving, describe, leave};
+    w->device = (struct comm_device){exec, reached, moving, describe, settle, leave};
     exec->comm->device = &w->device;
     return 0;
 }
 
+/* What is under way arrives; or else it is given up. */
 void cuda_close_wire(struct exec *exec) {
     struct channel *w = &exec->channel;
+    if (w->nccl && (exec->comm->broken || settle(exec))) nccl_abort(w->nccl);
     if (exec->comm && exec->comm->device == &w->device) exec->comm->device = NULL;
-    if (w->stream && !exec->comm->broken) cudaStreamSynchronize(w->stream);
     nccl_close(w->nccl);
     for (int line = 0; w->done && line <= exec->plan->lines; line++)
         if (w->done[line]) cudaEventDestroy(w->done[line]);
     if (w->ready) cudaEventDestroy(w->ready);
-    if (w->last) cudaEventDestroy(w->last);
+    for (int i = 0; i < 2; i++)
+        if (w->pace[i]) cudaEventDestroy(w->pace[i]);
     if (w->stream) cudaStreamDestroy(w->stream);
     if (w->words) cudaFreeHost((void *)w->words);
     free(w->done);
@@ -181,30 +211,11 @@ static int put(struct exec *exec, const struct op *op) {
     }
 }
 
-/* In a graph that is recorded, what was started outside of it is an external event. */
+/* In a graph, which has no start inside, what is waited for is an external event. */
 static int hold_up(struct exec *exec, int line) {
-    const int started = exec->channel.started[line];
-    if (started == NONE && !exec->piece) return 0; /* before the first step nothing is on its way */
-    const int inside = !exec->piece || (started >= exec->piece->begin && started < exec->piece->end);
-    return cuda_check(cudaStreamWaitEvent(exec->stream, exec->channel.done[line],
-                                          inside ? cudaEventWaitDefault : cudaEventWaitExternal),
-                      "waiting for other ranks");
-}
-
-static void mark(struct exec *exec, int i, int word) {
-    const struct plan *plan = exec->plan;
-    int64_t place = 0;
-    for (int k = 0; k < i; k++) place += starts(&plan->ops[k]);
-    cuda_mark(exec->data[plan->step], place, plan->zero == 2, exec->channel.words_device + word, exec->channel.stream);
-}
-
-/* Graphs run on streams of their own, and messages must leave in the plan's order on all ranks: the first of a graph follows the last that was
- * started outside, which the others then follow. */
-static int follow(struct exec *exec) {
-    struct channel *w = &exec->channel;
-    if (!exec->piece || w->following == exec->piece) return 0;
-    w->following = exec->piece;
-    return cuda_check(cudaStreamWaitEvent(w->stream, w->last, cudaEventWaitExternal), "starting communication");
+    if (exec->channel.started[line] == NONE && !exec->recording) return 0; /* before the first step */
+    const unsigned how = exec->recording ? cudaEventWaitExternal : cudaEventWaitDefault;
+    return cuda_check(cudaStreamWaitEvent(exec->stream, exec->channel.done[line], how), "waiting for other ranks");
 }
 
 static int start(struct exec *exec, int i) {
@@ -213,18 +224,20 @@ static int start(struct exec *exec, int i) {
     const char *doing = "starting communication";
     TRY(cuda_check(cudaEventRecord(w->ready, exec->stream), doing));
     TRY(cuda_check(cudaStreamWaitEvent(w->stream, w->ready, 0), doing));
-    TRY(follow(exec));
-    mark(exec, i, WORD_BEGUN);
+    if (exec->timeline.trace) TRY(cuda_mark_begin(exec, i));
+    w->count++;
+    w->newest[w->count % REMEMBERED] = (struct start){i, exec->block.step};
+    cuda_mark(w->words_device + WORD_BEGUN, w->count, w->stream);
     TRY(put(exec, op));
-    mark(exec, i, WORD_DONE);
+    cuda_mark(w->words_device + WORD_DONE, w->count, w->stream);
+    if (exec->timeline.trace) TRY(cuda_mark_end(exec));
     TRY(cuda_check(cudaEventRecord(w->done[op->attr.line], w->stream), doing));
-    if (!exec->piece) TRY(cuda_check(cudaEventRecord(w->last, w->stream), doing));
     w->started[op->attr.line] = i;
     return w->crowded ? hold_up(exec, op->attr.line) : 0;
 }
 
 cudaStream_t cuda_stream_of(const struct exec *exec, int i) {
-    return starts(&exec->plan->ops[i]) ? exec->channel.stream : exec->stream;
+    return op_starts(&exec->plan->ops[i]) ? exec->channel.stream : exec->stream;
 }
 
 int cuda_communicate(struct exec *exec, int i) {
@@ -233,5 +246,16 @@ int cuda_communicate(struct exec *exec, int i) {
 }
 
 void cuda_mark_step(struct exec *exec) {
-    if (exec->channel.nccl) cuda_tick(exec->channel.words_device + WORD_STEP, exec->stream);
+    struct channel *w = &exec->channel;
+    if (w->nccl) cuda_mark(w->words_device + WORD_STEP, ++w->segments, exec->stream);
+}
+
+/* The driver holds about a thousand launches; the next one waits inside, where nobody looks at a clock. */
+int cuda_keep_pace(struct exec *exec) {
+    enum { LAUNCHES = 200 };
+    struct channel *w = &exec->channel;
+    if (!w->nccl || ++w->launched % LAUNCHES) return 0;
+    cudaEvent_t *pace = &w->pace[w->launched / LAUNCHES % 2];
+    TRY(cuda_await_event(exec, *pace, "computing"));
+    return cuda_check(cudaEventRecord(*pace, exec->stream), "computing");
 }
