@@ -1,5 +1,6 @@
 #include "backend/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,26 @@ enum dtype backend_type_of_values(const struct plan *plan, const struct op *op) 
         if (type == DTYPE_BF16 || type == DTYPE_F16) return type;
     }
     return plan->bufs[plan->flat_params].type;
+}
+
+struct comm_sum backend_sum(const struct plan *plan, void *const *data, const struct op *op, int64_t *counts) {
+    const struct buf *in = &plan->bufs[op->in[0]];
+    struct comm_sum sum = {.in = data[op->in[0]], .out = data[op->out[0]], .elems = buf_elems(in)};
+    sum.type = in->type == DTYPE_BF16 ? COMM_BF16 : in->type == DTYPE_F64 ? COMM_F64 : COMM_F32;
+    for (int r = 0; op->kind == OP_reduce_scatter && r < plan->request.ranks; r++) {
+        struct span piece = plan_piece(plan, op->attr.bucket, r);
+        counts[r] = piece.end - piece.begin;
+        sum.counts = counts;
+    }
+    return sum;
+}
+
+void backend_name_communication(const struct op *op, char text[96]) {
+    if (op->attr.end > op->attr.begin)
+        snprintf(text, 96, "%s of elements [%lld, %lld)", op_info[op->kind].name, (long long)op->attr.begin,
+                 (long long)op->attr.end);
+    else
+        snprintf(text, 96, "%s", op_info[op->kind].name);
 }
 
 int backend_poisons(void) {

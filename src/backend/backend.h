@@ -67,6 +67,11 @@ int backend_place(const struct plan *plan, struct store *store, char *arena, bac
 /* Operands, the add bits and the step block, of what an op's kernel is given. */
 void backend_set_args(const struct plan *plan, void *const *data, const struct op *op, struct kernel_args *args);
 
+/* What a library that adds is given; `counts` has room for a number a rank. */
+struct comm_sum backend_sum(const struct plan *plan, void *const *data, const struct op *op, int64_t *counts);
+/* "exchange of elements [0, 10)". */
+void backend_name_communication(const struct op *op, char text[96]);
+
 /* With the environment variable LOCKSTEP_POISON=1 backends fill every value with NaN when it is loaded and again
  * when it dies, so that reading memory that no longer holds what was meant shows at once. For tests: it costs time. */
 int backend_poisons(void);

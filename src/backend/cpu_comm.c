@@ -54,34 +54,15 @@ static int start_messages(struct exec *exec, const struct op *op) {
 }
 
 static int start_sum(struct exec *exec, const struct op *op) {
-    const struct plan *plan = exec->plan;
-    const struct buf *in = &plan->bufs[op->in[0]];
-    struct comm_sum sum = {.in = exec->data[op->in[0]], .out = exec->data[op->out[0]], .elems = buf_elems(in)};
-    sum.type = in->type == DTYPE_BF16 ? COMM_BF16 : in->type == DTYPE_F64 ? COMM_F64 : COMM_F32;
-    if (op->kind == OP_reduce_scatter) {
-        for (int r = 0; r < plan->request.ranks; r++) {
-            struct span piece = plan_piece(plan, op->attr.bucket, r);
-            exec->counts[r] = piece.end - piece.begin;
-        }
-        sum.counts = exec->counts;
-    }
+    struct comm_sum sum = backend_sum(exec->plan, exec->data, op, exec->counts);
     return comm_start_sum(exec->comm, op->attr.line, &sum);
-}
-
-/* What a rank that waits says of it. */
-static void describe(const struct op *op, char text[96]) {
-    if (op->attr.end > op->attr.begin)
-        snprintf(text, 96, "%s of elements [%lld, %lld)", op_info[op->kind].name, (long long)op->attr.begin,
-                 (long long)op->attr.end);
-    else
-        snprintf(text, 96, "%s", op_info[op->kind].name);
 }
 
 static int wait(struct exec *exec, const struct op *op) {
     const struct op *started = exec->started[op->attr.line];
     char text[96];
-    if (!started) return 0; /* before the first step nothing is on its way */
-    describe(started, text);
+    if (!started) return 0;                    /* before the first step nothing is on its way */
+    backend_name_communication(started, text); /* what a rank that waits says of it */
     const struct comm_phase before = exec->comm->phase;
     exec->comm->phase.doing = text;
     exec->comm->phase.step = exec->started_in[op->attr.line];

@@ -119,7 +119,7 @@ complains 'out of memory'
 
 say "ranks, devices and networks that fail end the job soon; all leave NCCL"
 unset SHIM_NCCL_LATE
-most_s=${LOCKSTEP_MOST_S:-12}
+most_s=${LOCKSTEP_MOST_S:-40} # 5 to 10 s are usual where nothing else runs
 # fails STATUS REGEX COMMAND...: within the time; one line tells; every rank that lives has left NCCL.
 fails() {
     local meant=$1 regex=$2 begin=$SECONDS
@@ -135,9 +135,9 @@ talk="(a talk of all ranks of step [0-9]+|$at)"
 export LOCKSTEP_FAULT=kill:1:3
 leaving=2 fails 137 "rank 1 on [^ ]+ \(process [0-9]+\) is gone: it died before $talk was done" ranks 3 "$SHIM" train run.yaml --run killed
 export LOCKSTEP_FAULT=stop:1:3
-leaving=2 fails 1 "rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk: waited [3-6] s" ranks 3 "$SHIM" train run.yaml --run stopped --set dist.zero=1
+leaving=2 fails 1 "rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk: waited [3-9] s" ranks 3 "$SHIM" train run.yaml --run stopped --set dist.zero=1
 unset LOCKSTEP_FAULT
-fails 1 "the device of rank 1 on [^ ]+ \(process [0-9]+\) does not come to $at: waited [3-6] s|rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk" \
+fails 1 "the device of rank 1 on [^ ]+ \(process [0-9]+\) does not come to $at: waited [3-9] s|rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk" \
     with_rank_1 SHIM_HANG=mark:60 --run hung-device
 SHIM_NCCL_STOPS=20 fails 1 "the devices of all ranks have begun $at, and none gets through it" ranks 3 "$SHIM" train run.yaml --run hung-network
 limit=10 fails 1 'NCCL: remote process exited' with_rank_1 SHIM_FAIL=ncclCommGetAsyncError:200:6 --run broken
@@ -149,7 +149,7 @@ expect 1 "$MPIRUN" -np 2 "$SHIM" train run.yaml --run not-met
 complains 'NCCL: .* while meeting the other ranks'
 unset SHIM_FAIL
 expect 1 with_rank_1 SHIM_NCCL_NEVER=1 --run never-met --set dist.timeout_s=3
-complains 'the start of NCCL: waited [3-6] s|rank 1 on [^ ]+ .*does not come to'
+complains 'the start of NCCL: waited [3-9] s|rank 1 on [^ ]+ .*does not come to'
 
 say "what cannot be recorded runs op by op, and says so"
 SHIM_FAIL=cudaGraphInstantiate:1:1 expect 0 ranks 2 "$SHIM" train run.yaml --run not-recorded

@@ -211,7 +211,6 @@ static int adopt(struct exec *exec, const char *choices, int all) {
 }
 
 int cuda_use_choices(struct exec *exec, const char *choices, int *missing) {
-    cuda_drop_graphs(exec);
     *missing = adopt(exec, choices, 1);
     return write_choices(exec);
 }

@@ -77,3 +77,8 @@ int cuda_copy(struct exec *exec, int buf, int64_t offset, void *host, int64_t by
     return cuda_await_stream(exec, exec->stream,
                              direction == COPY_TO_DEVICE ? "copying to it" : "running what came before a copy");
 }
+
+int cuda_fill(struct exec *exec, void *memory, int byte, int64_t bytes) {
+    if (!bytes) return 0;
+    return cuda_check(cudaMemsetAsync(memory, byte, (size_t)bytes, exec->stream), "filling memory");
+}

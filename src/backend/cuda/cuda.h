@@ -160,6 +160,7 @@ struct inputs {
 int64_t cuda_slot_bytes(const struct plan *plan); /* of a place */
 int cuda_open_inputs(struct exec *exec);
 void cuda_close_inputs(struct exec *exec);
+int cuda_fill(struct exec *exec, void *memory, int byte, int64_t bytes);
 int cuda_copy(struct exec *exec, int buf, int64_t offset, void *host, int64_t bytes, enum copy_direction direction);
 
 /* ---- trace.c: when ops ran, by events of the device ---- */
@@ -214,22 +215,23 @@ int cuda_open_wire(struct exec *exec);
 void cuda_close_wire(struct exec *exec);
 /* Puts an op of LANE_COMM on its streams. */
 int cuda_communicate(struct exec *exec, int op);
-/* The stream that an op runs on: a start of communication has one of its own. */
-cudaStream_t cuda_stream_of(const struct exec *exec, int op);
 /* Where launches are many and the host may wait for other ranks: call before each. */
 int cuda_keep_pace(struct exec *exec);
 /* Puts a mark behind what the step has computed so far. */
 void cuda_mark_step(struct exec *exec);
 
-/* ---- run.c ---- */
+/* ---- run.c: launching op by op ---- */
 
-int cuda_fill(struct exec *exec, void *memory, int byte, int64_t bytes); /* load.c */
 int cuda_launch(struct exec *exec, int op);
-int cuda_run(struct exec *exec, enum segment segment);
+int cuda_run_ops(struct exec *exec, enum segment segment);
 int cuda_run_op(struct exec *exec, int op);
 int cuda_wait(struct exec *exec);
 
-/* ---- graph.c ---- */
+/* ---- graph.c: struct backend's run(), with what was recorded where that is possible ---- */
+
+int cuda_run(struct exec *exec, enum segment segment);
+/* When what they would do has changed. */
+void cuda_drop_graphs(struct exec *exec);
 
 struct piece {
     int begin, end; /* ops */
@@ -243,12 +245,6 @@ struct recording { /* of a segment */
     struct piece *pieces; /* NULL: not recorded */
     int count;
 };
-
-/* Whether the segment, which runs now, is recorded; records it when its time has come. */
-int cuda_use_graphs(struct exec *exec, enum segment segment, int *recorded);
-int cuda_run_graphs(struct exec *exec, enum segment segment);
-/* When what they would do has changed. */
-void cuda_drop_graphs(struct exec *exec);
 
 /* ---- await.c: the host waits for the device ---- */
 
@@ -290,5 +286,10 @@ struct exec {
     int recording; /* launches go into a graph, and do not run */
     int poison;
 };
+
+/* The stream that an op runs on: a start of communication has one of its own. */
+static inline cudaStream_t cuda_stream_of(const struct exec *exec, int op) {
+    return op_starts(&exec->plan->ops[op]) ? exec->channel.stream : exec->stream;
+}
 
 #endif

@@ -70,7 +70,7 @@ static int record(struct exec *exec, enum segment segment) {
     return 0;
 }
 
-int cuda_use_graphs(struct exec *exec, enum segment segment, int *recorded) {
+static int use_graphs(struct exec *exec, enum segment segment, int *recorded) {
     struct recording *r = &exec->recordings[segment];
     *recorded = 0;
     if (!exec->plan->graphs || exec->poison || exec->timeline.trace) return 0;
@@ -82,7 +82,7 @@ int cuda_use_graphs(struct exec *exec, enum segment segment, int *recorded) {
     return 0;
 }
 
-int cuda_run_graphs(struct exec *exec, enum segment segment) {
+static int run_graphs(struct exec *exec, enum segment segment) {
     struct recording *r = &exec->recordings[segment];
     for (int i = 0; i < r->count; i++) {
         struct piece *piece = &r->pieces[i];
@@ -92,4 +92,12 @@ int cuda_run_graphs(struct exec *exec, enum segment segment) {
             TRY(cuda_check(cudaGraphLaunch(piece->graph, exec->stream), "launching a graph"));
     }
     return 0;
+}
+
+int cuda_run(struct exec *exec, enum segment segment) {
+    int recorded = 0;
+    TRY(use_graphs(exec, segment, &recorded));
+    TRY(recorded ? run_graphs(exec, segment) : cuda_run_ops(exec, segment));
+    cuda_mark_step(exec);
+    return cuda_check(cudaGetLastError(), "launching a segment");
 }

@@ -34,11 +34,6 @@ static int allocate(void **memory, int64_t bytes, const char *what) {
     return cuda_check(cudaMalloc(memory, (size_t)bytes), doing);
 }
 
-int cuda_fill(struct exec *exec, void *memory, int byte, int64_t bytes) {
-    if (!bytes) return 0;
-    return cuda_check(cudaMemsetAsync(memory, byte, (size_t)bytes, exec->stream), "filling memory");
-}
-
 static int new_entry(void *context, void **memory, int64_t bytes, const char *what) {
     TRY(allocate(memory, bytes, what));
     return cuda_fill(context, *memory, 0, bytes);
@@ -197,6 +192,12 @@ static int load(struct exec *exec, struct store *store) {
     return cuda_check(cudaStreamSynchronize(exec->stream), "loading the plan");
 }
 
+/* Graphs hold the algorithms that they were recorded with. */
+static int use_choices(struct exec *exec, const char *choices, int *missing) {
+    cuda_drop_graphs(exec);
+    return cuda_use_choices(exec, choices, missing);
+}
+
 static int cuda_load(const struct plan *plan, struct store *store, struct comm *comm, struct exec **out) {
     missing_bytes = 0;
     struct exec *exec = calloc(1, sizeof *exec);
@@ -238,7 +239,7 @@ const struct backend backend_cuda = {
     .free_store = cuda_free_store,
     .short_of = cuda_short_of,
     .choices = cuda_choices,
-    .use_choices = cuda_use_choices,
+    .use_choices = use_choices,
     .host_new = cuda_host_new,
     .host_free = cuda_host_free,
     .ceiling = cuda_ceiling,

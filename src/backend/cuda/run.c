@@ -1,4 +1,4 @@
-/* Running: a segment is one loop that launches its ops, or the graphs that were recorded of it (graph.c). */
+/* Launching: a segment is one loop over its ops. */
 #include "backend/cuda/cuda.h"
 
 #include "base/check.h"
@@ -40,7 +40,7 @@ static int poison(void *context, int buf) {
     return cuda_fill(exec, exec->data[buf], 0xff, buf_bytes(&exec->plan->bufs[buf]));
 }
 
-static int run_ops(struct exec *exec, enum segment segment) {
+int cuda_run_ops(struct exec *exec, enum segment segment) {
     const struct plan *plan = exec->plan;
     for (int i = plan->segment_begin[segment]; i < plan->segment_end[segment]; i++) {
         TRY(cuda_keep_pace(exec));
@@ -49,14 +49,6 @@ static int run_ops(struct exec *exec, enum segment segment) {
         if (exec->poison) TRY(backend_each_dead(plan, &plan->ops[i], poison, exec));
     }
     return 0;
-}
-
-int cuda_run(struct exec *exec, enum segment segment) {
-    int recorded = 0;
-    TRY(cuda_use_graphs(exec, segment, &recorded));
-    TRY(recorded ? cuda_run_graphs(exec, segment) : run_ops(exec, segment));
-    cuda_mark_step(exec);
-    return cuda_check(cudaGetLastError(), "launching a segment");
 }
 
 int cuda_run_op(struct exec *exec, int i) {

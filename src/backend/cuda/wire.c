@@ -29,16 +29,14 @@ static void describe(void *context, int64_t word, char text[160]) {
     const struct exec *exec = context;
     const struct channel *w = &exec->channel;
     const int64_t number = word - 1;
-    char range[64] = "";
+    char name[96];
     if (number < 1 || number > w->count || number + REMEMBERED <= w->count) {
         snprintf(text, 160, "message %lld of this job", (long long)number);
         return;
     }
     const struct start *start = &w->newest[number % REMEMBERED];
-    const struct op *op = &exec->plan->ops[start->op];
-    if (op->attr.end > op->attr.begin)
-        snprintf(range, sizeof range, " of elements [%lld, %lld)", (long long)op->attr.begin, (long long)op->attr.end);
-    snprintf(text, 160, "%s%s of step %lld", op_info[op->kind].name, range, (long long)start->step);
+    backend_name_communication(&exec->plan->ops[start->op], name);
+    snprintf(text, 160, "%s of step %lld", name, (long long)start->step);
 }
 
 static int settle(void *context) {
@@ -182,17 +180,7 @@ static int put_messages(struct exec *exec, const struct op *op) {
 }
 
 static int put_sum(struct exec *exec, const struct op *op) {
-    const struct plan *plan = exec->plan;
-    const struct buf *in = &plan->bufs[op->in[0]];
-    struct comm_sum sum = {.in = exec->data[op->in[0]], .out = exec->data[op->out[0]], .elems = buf_elems(in)};
-    sum.type = in->type == DTYPE_BF16 ? COMM_BF16 : in->type == DTYPE_F64 ? COMM_F64 : COMM_F32;
-    if (op->kind == OP_reduce_scatter) {
-        for (int r = 0; r < plan->request.ranks; r++) {
-            struct span piece = plan_piece(plan, op->attr.bucket, r);
-            exec->channel.counts[r] = piece.end - piece.begin;
-        }
-        sum.counts = exec->channel.counts;
-    }
+    struct comm_sum sum = backend_sum(exec->plan, exec->data, op, exec->channel.counts);
     return nccl_sum(exec->channel.nccl, &sum, exec->channel.stream);
 }
 
@@ -234,10 +222,6 @@ static int start(struct exec *exec, int i) {
     TRY(cuda_check(cudaEventRecord(w->done[op->attr.line], w->stream), doing));
     w->started[op->attr.line] = i;
     return w->crowded ? hold_up(exec, op->attr.line) : 0;
-}
-
-cudaStream_t cuda_stream_of(const struct exec *exec, int i) {
-    return op_starts(&exec->plan->ops[i]) ? exec->channel.stream : exec->stream;
 }
 
 int cuda_communicate(struct exec *exec, int i) {
