@@ -197,6 +197,8 @@ ncclResult_t put(ncclComm_t comm) {
         return [f] { return f->test(); };
     };
     shim_add(what.stream, work);
+    /* Also where the schedule is lazy: messages then leave as early as they may, and what is computed comes as late. */
+    if (!shim_is_captured(what.stream)) shim_advance(shim_stream_of(what.stream), nullptr);
     comm->fresh = true;
     return ncclInProgress;
 }
