@@ -89,7 +89,7 @@ say "bytes on the wire are those of the plan"
 sent() {
     local run=$1 steps=$2
     shift 2
-    SHIM_NCCL_COUNT=$SCRATCH/work/count-$run expect 0 ranks 3 "$SHIM" train run.yaml --run "$run" --set train.steps="$steps" --set train.eval_every=0 \
+    SHIM_NCCL_COUNT=$PWD/count-$run expect 0 ranks 3 "$SHIM" train run.yaml --run "$run" --set train.steps="$steps" --set train.eval_every=0 \
         --set data.val= --set ckpt.every=0 "$@"
     sort -n "count-$run" | cut -d ' ' -f 2
 }
