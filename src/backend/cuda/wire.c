@@ -103,18 +103,18 @@ static int make_room(struct exec *exec) {
 static int connect_all(struct exec *exec) {
     enum { BYTES = 1 << 20 };
     struct channel *w = &exec->channel;
-    char *room;
+    char *room = NULL;
     int n = 0, ranks = exec->comm->size;
     struct comm_message *messages = calloc(2 * (size_t)ranks, sizeof *messages);
     int status = messages ? 0 : fail(STATUS_FAILED, "backend cuda: out of memory for %d ranks", ranks);
     if (!status) status = cuda_check(cudaMalloc((void **)&room, 2 * BYTES), "starting");
-    TRY(comm_agree(exec->comm, status));
-    for (int r = 0; r < ranks; r++) {
+    status = comm_agree(exec->comm, status);
+    for (int r = 0; r < ranks && !status; r++) {
         if (r == exec->comm->rank) continue;
         messages[n] = (struct comm_message){r, room, BYTES};
         messages[ranks + n++] = (struct comm_message){r, room + BYTES, BYTES};
     }
-    status = nccl_exchange(w->nccl, messages, n, messages + ranks, n, w->stream);
+    if (!status) status = nccl_exchange(w->nccl, messages, n, messages + ranks, n, w->stream);
     if (!status) status = cuda_await_stream(exec, w->stream, "meeting the other ranks");
     free(messages);
     TRY(status);
