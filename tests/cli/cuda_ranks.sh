@@ -141,7 +141,7 @@ unset LOCKSTEP_FAULT
 fails 1 "the device of rank 1 on [^ ]+ \(process [0-9]+\) does not come to $at: waited [3-9] s|rank 1 on [^ ]+ \(process [0-9]+\) does not come to $talk" \
     with_rank_1 SHIM_HANG=mark:60 --run hung-device
 SHIM_NCCL_STOPS=20 fails 1 "the devices of all ranks have begun $at, and none gets through it" ranks 3 "$SHIM" train run.yaml --run hung-network
-limit=10 fails 1 'NCCL: remote process exited' with_rank_1 SHIM_FAIL=ncclCommGetAsyncError:200:6 --run broken
+limit=10 fails 1 'NCCL: remote process exited' with_rank_1 SHIM_NCCL_BREAKS=20 --run broken
 limit=10 fails 1 'NCCL: .* while sending' with_rank_1 SHIM_FAIL=ncclGroupEnd:20:3 --run refused
 
 say "a rank that the others do not meet in NCCL"

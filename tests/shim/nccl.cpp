@@ -3,7 +3,8 @@
  * it is through, what is received holds NaN until then, sizes must agree, both ends must be memory of the device.
  *
  * SHIM_NCCL_LATE=N: nothing is through before it was asked for N times more, so that who does not wait sees NaN.
- * SHIM_NCCL_STOPS=N: nothing is through after N groups. SHIM_NCCL_NEVER: this rank never meets the others. SHIM_FAIL=ncclCommGetAsyncError:CALL:6, say: as in runtime.cpp. Bytes that are sent are counted; SHIM_NCCL_COUNT=FILE keeps the sum. */
+ * SHIM_NCCL_STOPS=N: nothing is through after N groups. SHIM_NCCL_BREAKS=N: so, and the communicator has an error. SHIM_NCCL_NEVER: this rank
+ * never meets the others. SHIM_FAIL=ncclGroupEnd:CALL:3, say: as in runtime.cpp. Bytes that are sent are counted; SHIM_NCCL_COUNT=FILE keeps the sum. */
 #include "include/nccl.h"
 #include "runtime.h"
 
@@ -83,7 +84,7 @@ struct shim_nccl {
     MPI_Comm mpi = MPI_COMM_NULL;
     MPI_Request meeting = MPI_REQUEST_NULL;
     int rank = 0, size = 0, late = 0;
-    long begun = 0, stops_after = -1;
+    long begun = 0, stops_after = -1, breaks_after = -1;
     bool met = false, aborted = false, fresh = false; /* fresh: a call has not been asked after */
     uint64_t sent = 0;
 };
@@ -214,6 +215,11 @@ ncclResult_t take(ncclComm_t comm, cudaStream_t stream) {
 
 ncclResult_t taken() { return depth ? ncclSuccess : put(group_comm); }
 
+long number_of(const char *variable, long otherwise) {
+    const char *text = getenv(variable);
+    return text ? atol(text) : otherwise;
+}
+
 ncclResult_t failure(const char *function) { return (ncclResult_t)shim_failure(function); }
 
 } // namespace
@@ -238,14 +244,15 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
 }
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t *config) {
-    const char *late = getenv("SHIM_NCCL_LATE");
     if (strcmp(id.internal, "shim") || config->blocking) return ncclInvalidArgument;
     if (failure("ncclCommInitRankConfig") != ncclSuccess) return ncclSystemError;
     *comm = new shim_nccl;
     (*comm)->rank = rank;
     (*comm)->size = ranks;
-    (*comm)->late = late ? atoi(late) : 0;
-    (*comm)->stops_after = getenv("SHIM_NCCL_STOPS") ? atol(getenv("SHIM_NCCL_STOPS")) : -1;
+    (*comm)->late = (int)number_of("SHIM_NCCL_LATE", 0);
+    (*comm)->stops_after = number_of("SHIM_NCCL_STOPS", -1);
+    (*comm)->breaks_after = number_of("SHIM_NCCL_BREAKS", -1);
+    if ((*comm)->breaks_after >= 0) (*comm)->stops_after = (*comm)->breaks_after;
     MPI_Comm_idup(MPI_COMM_WORLD, &(*comm)->mpi, &(*comm)->meeting);
     return ncclInProgress;
 }
@@ -253,6 +260,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error) {
     int met = comm->met;
     *error = failure("ncclCommGetAsyncError");
+    if (comm->breaks_after >= 0 && comm->begun > comm->breaks_after) *error = ncclRemoteError;
     if (*error != ncclSuccess) return ncclSuccess;
     if (!met && !getenv("SHIM_NCCL_NEVER")) MPI_Test(&comm->meeting, &met, MPI_STATUS_IGNORE);
     comm->met = met;
