@@ -18,6 +18,7 @@ static const struct {
     {"data", cli_data, "make token files of texts and JSONL; look into token files and texts"},
     {"ckpt", cli_ckpt, "list, show, verify and hash checkpoints"},
     {"plan", cli_plan, "print what a training step does and takes, before it runs"},
+    {"doctor", cli_doctor, "check ranks, hosts, devices and network before a run"},
     {"bench", cli_bench, "where the time of a step goes; every optimization against its baseline"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -20,8 +20,19 @@ enum ceiling ceiling_of_products(enum dtype type);
 
 enum copy_direction { COPY_TO_DEVICE, COPY_TO_HOST };
 
+/* What a rank computes on, for who compares ranks. */
+struct device_info {
+    char name[128];              /* "NVIDIA H200"; of a CPU its processor */
+    char id[48];                 /* of this one among all of its kind; "" where there is none */
+    char versions[128];          /* of what it computes with, as it was found at run time: driver, libraries */
+    int threads;                 /* of the host that compute; 0: the device does */
+    int64_t memory, free_memory; /* bytes; 0: not known */
+};
+
 struct backend {
     const char *name;
+    /* Takes this rank's device, as load() would with the same `comm`, and tells what it is. */
+    int (*describe)(const struct comm *comm, struct device_info *info);
     /* `plan`, `store` and `comm` stay the caller's and must outlive *exec. */
     int (*load)(const struct plan *plan, struct store *store, struct comm *comm, struct exec **exec);
     int (*run)(struct exec *exec, enum segment segment);

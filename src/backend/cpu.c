@@ -3,10 +3,8 @@
 
 #include <cblas.h>
 #include <omp.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/check.h"
@@ -68,19 +66,6 @@ static void cpu_unload(struct exec *exec) {
     free(exec);
 }
 
-/* OMP_NUM_THREADS decides. Without it, a rank that is not alone on its host takes the cores that the launcher bound it to,
- * or its share of the machine: more threads than cores would wait for each other. The bits do not depend on it. */
-static void choose_threads(const struct comm *comm) {
-    if (comm->local_size <= 1 || getenv("OMP_NUM_THREADS")) return;
-    long online = sysconf(_SC_NPROCESSORS_ONLN), mine = online;
-#ifdef __linux__
-    cpu_set_t bound;
-    if (!sched_getaffinity(0, sizeof bound, &bound)) mine = CPU_COUNT(&bound);
-#endif
-    if (mine == online) mine /= comm->local_size;
-    omp_set_num_threads(mine > 0 ? (int)mine : 1);
-}
-
 /* Kernels divide products among threads themselves, in a way that shapes fix; a library that did it would make the bits
  * depend on the number of threads. The OpenMP build of OpenBLAS is serial inside a parallel region, and there this call
  * would set OpenMP's own number of threads. */
@@ -100,7 +85,7 @@ static int check_memory(const struct exec *exec, const struct store *store) {
 
 static int load(struct exec *exec, struct store *store) {
     const struct plan *plan = exec->plan;
-    choose_threads(exec->comm);
+    cpu_choose_threads(exec->comm);
     keep_blas_serial();
     exec->data = calloc((size_t)plan->n_bufs + 1, sizeof *exec->data);
     exec->args = calloc((size_t)plan->n_ops + 1, sizeof *exec->args);
@@ -190,6 +175,7 @@ static void cpu_free_store(struct store *store) {
 
 const struct backend backend_cpu = {
     .name = "cpu",
+    .describe = cpu_describe,
     .load = cpu_load,
     .run = cpu_run,
     .run_op = cpu_run_op,

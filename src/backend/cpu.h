@@ -32,6 +32,11 @@ int cpu_prepare_comm(struct exec *exec);
 /* Runs an op of LANE_COMM. */
 int cpu_communicate(struct exec *exec, const struct op *op);
 
+/* cpu_device.c: how many threads this rank takes; what /proc/cpuinfo calls the processor ("": not told); struct backend's describe(). */
+void cpu_choose_threads(const struct comm *comm);
+void cpu_processor(char *name, int64_t size);
+int cpu_describe(const struct comm *comm, struct device_info *info);
+
 /* struct backend's ceiling() (cpu_ceiling.c). */
 double cpu_ceiling(enum ceiling kind, double seconds);
 

@@ -66,8 +66,15 @@ static double null_ceiling(enum ceiling kind, double seconds) {
     return 0;
 }
 
+static int null_describe(const struct comm *comm, struct device_info *info) {
+    (void)comm;
+    *info = (struct device_info){.name = "nothing"};
+    return 0;
+}
+
 const struct backend backend_null = {
     .name = "null",
+    .describe = null_describe,
     .load = null_load,
     .run = null_run,
     .run_op = null_run_op,

@@ -8,17 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void read_processor(char *out, size_t size) {
-    char line[256];
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    out[0] = '\0';
-    while (f && !out[0] && fgets(line, sizeof line, f)) {
-        const char *value = strchr(line, ':');
-        if (!strncmp(line, "model name", 10) && value) snprintf(out, size, "%s", value + 2);
-    }
-    if (f) fclose(f);
-    out[strcspn(out, "\n")] = '\0';
-}
+#include "backend/cpu.h"
 
 /* "AMD EPYC 9R14 96-Core Processor" becomes "amd-epyc-9r14-96-core-processor-2cpu". */
 static void make_name(struct machine *m) {
@@ -39,7 +29,7 @@ void machine_read(struct machine *m) {
     m->cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     m->threads = omp_get_max_threads();
     m->memory_gib = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30);
-    read_processor(m->processor, sizeof m->processor);
+    cpu_processor(m->processor, sizeof m->processor);
     if (!uname(&system)) {
         if (!m->processor[0]) snprintf(m->processor, sizeof m->processor, "%s", system.machine);
         snprintf(m->system, sizeof m->system, "%.40s %.80s", system.sysname, system.release);

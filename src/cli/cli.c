@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "comm/comm.h"
 
 int cli_set(struct config *config, const char *assignment) {
     char key[128];
@@ -48,4 +49,22 @@ int cli_bad_option(const char *command, char **argv) {
 void cli_print_bits(double bits, int64_t length) {
     printf("information %.3f bits in all: %.6f bits, or %.6f nats, a byte\n", bits, bits / (double)length,
            bits * 0.69314718055994530942 / (double)length);
+}
+
+int cli_end_ranks(struct comm *comm, int status) {
+    int parted = status && status != STATUS_STOPPED ? 0 : comm_part(comm);
+    if (parted) status = parted;
+    if (!status || status == STATUS_STOPPED) {
+        comm_close(comm);
+        return status;
+    }
+    int agreed = comm->agreed;
+    if (!comm->silent && (!agreed || comm->speaker == comm->rank) && *fail_message()) {
+        if (comm->size > 1 && !comm->common) fail_within(status, "rank %d on %s: ", comm->rank, comm->host);
+        fprintf(stderr, "lockstep: %s\n", fail_message());
+    }
+    fail(status, "%s", ""); /* said already */
+    if (!agreed) comm_stop(comm, status);
+    comm_close(comm);
+    return status;
 }

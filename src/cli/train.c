@@ -127,25 +127,6 @@ static int read_config(int argc, char **argv, const struct request *request, str
     return 0;
 }
 
-/* The one rank that speaks for a failure prints it; all end together. */
-static int report(struct comm *comm, int status) {
-    int parted = status && status != STATUS_STOPPED ? 0 : comm_part(comm);
-    if (parted) status = parted;
-    if (!status || status == STATUS_STOPPED) {
-        comm_close(comm);
-        return status;
-    }
-    int agreed = comm->agreed;
-    if (!comm->silent && (!agreed || comm->speaker == comm->rank) && *fail_message()) {
-        if (comm->size > 1 && !comm->common) fail_within(status, "rank %d on %s: ", comm->rank, comm->host);
-        fprintf(stderr, "lockstep: %s\n", fail_message());
-    }
-    fail(status, "%s", ""); /* said already */
-    if (!agreed) comm_stop(comm, status);
-    comm_close(comm);
-    return status;
-}
-
 int cli_train(int argc, char **argv) {
     struct request request = {0};
     struct config config;
@@ -162,5 +143,5 @@ int cli_train(int argc, char **argv) {
     train.trace_first = request.trace_first;
     train.trace_end = request.trace_end;
     if (!status && !request.done) status = train_run(&config, &comm, &train);
-    return report(&comm, status);
+    return cli_end_ranks(&comm, status);
 }

@@ -51,14 +51,14 @@ int comm_open_with(struct comm *comm, const struct transport *transport, void *o
 int comm_open(struct comm *comm) {
     const struct transport *transport = launched_as() ? &transport_mpi : &transport_self;
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    if (transport == &transport_self && tasks && atoi(tasks) > 1) {
-        memset(comm, 0, sizeof *comm);
-        return fail(STATUS_USAGE,
-                    "srun started %s tasks that do not know of each other; use 'srun --mpi=pmix lockstep …', or mpirun "
-                    "inside the allocation",
-                    tasks);
-    }
-    return comm_open_with(comm, transport, NULL);
+    int strangers = tasks && atoi(tasks) > 1 && !getenv("OMPI_COMM_WORLD_RANK"); /* else mpirun has started this one */
+    memset(comm, 0, sizeof *comm);
+    if (!strangers || transport != &transport_self) TRY(comm_open_with(comm, transport, NULL));
+    if (!strangers || comm->size > 1) return 0;
+    return fail(STATUS_USAGE,
+                "srun started %s tasks that do not know of each other; use 'srun --mpi=pmix lockstep …' ('srun "
+                "--mpi=list' tells what there is), or mpirun inside the allocation",
+                tasks);
 }
 
 int comm_part(struct comm *comm) {

@@ -55,6 +55,7 @@ struct transport {
     void (*tell)(struct comm *comm, int64_t word);
     void (*hear)(struct comm *comm, int64_t *words);
     void (*stop)(struct comm *comm, int status); /* ends all ranks at once; may not return */
+    void (*library)(char text[128]);             /* whose it is and of which version; NULL: nobody's */
 };
 
 /* Of ranks whose devices talk to each other by themselves: what is asked of this one's when a wait takes too long. How far it has come is a

@@ -3,6 +3,7 @@
 #include <mpi.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -252,6 +253,15 @@ static void mpi_stop(struct comm *comm, int status) {
     MPI_Abort(MPI_COMM_WORLD, status);
 }
 
+/* Some tell a page of text. */
+static void mpi_library(char text[128]) {
+    char all[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length = 0;
+    MPI_Get_library_version(all, &length);
+    all[strcspn(all, ",\n")] = '\0';
+    snprintf(text, 128, "%.127s", all);
+}
+
 const struct transport transport_mpi = {
     .name = "mpi",
     .open = mpi_open,
@@ -266,4 +276,5 @@ const struct transport transport_mpi = {
     .tell = mpi_tell,
     .hear = mpi_hear,
     .stop = mpi_stop,
+    .library = mpi_library,
 };

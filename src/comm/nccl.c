@@ -1,5 +1,7 @@
 #include "comm/nccl.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 
 #ifdef LOCKSTEP_NCCL
@@ -17,6 +19,7 @@
 #include "comm/watch.h"
 
 #define NCCL_FUNCTIONS(F)                                                                                              \
+    F(ncclGetVersion)                                                                                                  \
     F(ncclGetUniqueId)                                                                                                 \
     F(ncclCommInitRankConfig)                                                                                          \
     F(ncclCommGetAsyncError)                                                                                           \
@@ -81,6 +84,14 @@ static int open_once(void) {
     if (!lib.open) TRY(open_library());
     lib.open = 1;
     return 0;
+}
+
+void nccl_library(char text[32]) {
+    int version = 0;
+    if (open_once() || lib.ncclGetVersion(&version) != ncclSuccess)
+        snprintf(text, 32, "no NCCL");
+    else
+        snprintf(text, 32, "NCCL %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
 }
 
 /* Nothing more can be sent. An error is mostly another rank's end, of which comm_watch() can say more within this time; ranks that see it as
@@ -233,6 +244,8 @@ void nccl_close(struct nccl *n) {
 }
 
 #else
+
+void nccl_library(char text[32]) { snprintf(text, 32, "no NCCL"); }
 
 int nccl_open(struct comm *comm, struct nccl **nccl) {
     (void)comm, (void)nccl;

@@ -16,6 +16,9 @@ struct nccl;
  * comm->phase.timeout_s. *nccl is the caller's. */
 int nccl_open(struct comm *comm, struct nccl **nccl);
 
+/* "NCCL 2.28.3", or "no NCCL". */
+void nccl_library(char text[32]);
+
 /* All of it at once, from and into memory of the device: sends and receives of a pair of ranks meet in their order. */
 int nccl_exchange(struct nccl *nccl, const struct comm_message *sends, int n_sends, const struct comm_message *receives,
                   int n_receives, cudaStream_t stream);

@@ -238,6 +238,11 @@ extern "C" int nanosleep(const struct timespec *time, struct timespec *left) {
     return (int)syscall(SYS_nanosleep, time, left);
 }
 
+ncclResult_t ncclGetVersion(int *version) {
+    *version = 22803;
+    return ncclSuccess;
+}
+
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
     strcpy(id->internal, "shim");
     return failure("ncclGetUniqueId");

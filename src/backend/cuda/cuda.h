@@ -37,6 +37,9 @@ int cuda_open_device(const struct comm *comm);
 /* Of the GPU that was chosen. */
 const struct cudaDeviceProp *cuda_device(void);
 
+/* struct backend's describe(): describe.c. */
+int cuda_describe(const struct comm *comm, struct device_info *info);
+
 /* struct backend's ceiling(): ceiling.c. In 0 seconds the maker's figure, 0 where the GPU is not known. */
 double cuda_ceiling(enum ceiling kind, double seconds);
 

@@ -229,6 +229,7 @@ static void cuda_host_free(void *memory) {
 
 const struct backend backend_cuda = {
     .name = "cuda",
+    .describe = cuda_describe,
     .load = cuda_load,
     .run = cuda_run,
     .run_op = cuda_run_op,

@@ -32,6 +32,7 @@ typedef struct {
 #define NCCL_CONFIG_INITIALIZER                                                                                        \
     { sizeof(ncclConfig_t), 1 }
 
+ncclResult_t ncclGetVersion(int *version);
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id);
 ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t *config);
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error);
