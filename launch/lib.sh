@@ -66,8 +66,28 @@ cuda_options() {
 # Sets the array `mpi` to an mpirun that works on one machine: as root, with more ranks than cores, in a container.
 mpirun_options() {
     local ranks=$1
-    mpi=(mpirun -np "$ranks" --bind-to none --oversubscribe --mca odls_base_sigkill_timeout 120)
+    mpi=(mpirun -np "$ranks" --bind-to none --oversubscribe)
     [[ $ranks -gt $(cores) ]] && mpi+=(--mca mpi_yield_when_idle 1)
     if [[ $(id -u) -eq 0 ]]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
     return 0
+}
+
+# start_ranks MPIRUN…: runs it, and gives ranks the time to save: mpirun would kill them two seconds after Ctrl-C or SIGTERM, so it gets SIGUSR1
+# instead, which it passes on; only a second Ctrl-C ends it. (Its option for more than two seconds makes it wait as long after every failure.)
+# Returns its status: 75 after a stop.
+start_ranks() {
+    local status=0 asked='' launcher
+    set -m # a process group of its own, which Ctrl-C does not reach
+    "$@" < /dev/null &
+    launcher=$!
+    set +m
+    trap 'if [[ $asked ]]; then kill -TERM "$launcher"; else asked=1 && kill -USR1 "$launcher"; fi' INT TERM
+    trap 'kill -USR1 "$launcher"' HUP USR1
+    wait "$launcher" || status=$?
+    while kill -0 "$launcher" 2> /dev/null; do
+        status=0
+        wait "$launcher" || status=$?
+    done
+    trap - INT TERM HUP USR1
+    return "$status"
 }

@@ -1,0 +1,194 @@
+# shellcheck shell=bash disable=SC2317 # what traps call
+# What every Slurm script of this folder does: it finds the program and a way to start ranks, starts or resumes the run, saves and requeues
+# before the time limit, and goes on without hosts that failed. To be sourced by one of them, in a job.
+#
+# What can be set with `sbatch --export=ALL,NAME=VALUE,… launch/medium.slurm`, or at the top of the script:
+#   CONFIG     the configuration                                 DATA      data.train (default: the config's)
+#   RUN        the run's name (default: the job's name)          RUNS_DIR  where runs are (default: runs): a folder that all nodes see
+#   OPTIONS    more options of `lockstep train`, in words        MODULES   environment modules to load, in words
+#   LOCKSTEP   the program (default: build/release/bin/lockstep) STARTER   srun or mpirun (default: what works)
+#   DOCTOR     full: `lockstep doctor` checks the nodes first    RESTARTS  without progress, at most (default 3)
+
+# shellcheck source=launch/blame.sh disable=SC1091
+. launch/blame.sh
+
+set -uo pipefail
+start_number=$((${SLURM_RESTART_COUNT:-0} + 1))
+note() { echo "== $(date '+%F %T') job $SLURM_JOB_ID, start $start_number: $*"; }
+stop() { echo "lockstep: job $SLURM_JOB_ID: $1" >&2; exit "${2:-2}"; }
+
+load_modules() {
+    local name
+    [[ ${MODULES:-} ]] || return 0
+    type module > /dev/null 2>&1 || stop "MODULES is '$MODULES', but $(hostname) has no command 'module'; leave MODULES empty, or source the site's init file (such as /etc/profile.d/modules.sh) in ~/.bashrc"
+    for name in $MODULES; do module load "$name" || stop "'module load $name' failed; 'module avail' lists what there is"; done
+}
+
+check_setting() {
+    local says source
+    lockstep=${LOCKSTEP:-build/release/bin/lockstep}
+    [[ -x $lockstep ]] || stop "there is no program $lockstep on $(hostname); build it (./launch/quickstart), or name it: sbatch --export=ALL,LOCKSTEP=/path/to/lockstep …"
+    lockstep=$(readlink -f "$lockstep")
+    says=$("$lockstep" --version 2>&1) || stop "$lockstep does not run on $(hostname): $(tail -n 1 <<< "$says"); its libraries come with MODULES, or with a bundle (launch/bundle)"
+    [[ -r $CONFIG ]] || stop "there is no configuration $CONFIG; submit from the project's folder, or set CONFIG"
+    for source in ${DATA//,/ }; do
+        [[ $source == stories* || -e ${source%%:*} ]] || stop "there is no data $source on $(hostname); set DATA to files that all nodes see"
+    done
+    runs=${RUNS_DIR:-runs} run=${RUN:-$SLURM_JOB_NAME}
+    mkdir -p "$runs/logs" || stop "cannot make the folder $runs/logs; set RUNS_DIR to one that can be written to"
+    log=$runs/logs/$run-$SLURM_JOB_ID.$start_number.log failures=$runs/logs/$run.failures
+}
+
+# After a requeue SLURM_NTASKS may still be that of the first start.
+count_ranks() {
+    nodes=$SLURM_JOB_NUM_NODES
+    each=${SLURM_NTASKS_PER_NODE:-${SLURM_TASKS_PER_NODE%%[^0-9]*}}
+    ranks=$((nodes * each))
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
+}
+
+# A rank that dies does not take the others with it at once, so that they can tell who it was. With `--gpus-per-node` each rank sees the
+# node's GPUs and takes the one of its number there, as NCCL wants it.
+use_srun() {
+    start=(srun --mpi=pmix --nodes="$nodes" --ntasks="$ranks" --ntasks-per-node="$each" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --kill-on-bad-exit=0 --wait=60)
+}
+use_mpirun() {
+    command -v mpirun > /dev/null || stop "ranks can be started neither by 'srun --mpi=pmix' nor by mpirun, which is not there: load Open MPI with MODULES"
+    start=(mpirun -np "$ranks" --map-by "ppr:$each:node" --bind-to none -x OMP_NUM_THREADS)
+    if [[ $(id -u) -eq 0 ]]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+}
+
+# Slurm's signal before the time limit, or a preemption: passed on to the ranks, which save and end with 75.
+asked='' step=''
+ask() {
+    asked=$1
+    note "asked to stop (SIG$1)"
+    [[ ! $step ]] || kill -USR1 "$step" 2> /dev/null
+}
+trap 'ask USR1' USR1
+trap 'ask TERM' TERM
+
+# run LOG COMMAND…: on all ranks, in the background, since bash handles signals only between commands. Its status is in $status.
+run() {
+    local log=$1
+    shift
+    : > "$log"
+    "${start[@]}" "$@" > "$log" 2>&1 &
+    step=$!
+    status=0
+    wait "$step" || status=$?
+    while kill -0 "$step" 2> /dev/null; do
+        status=0
+        wait "$step" || status=$?
+    done
+    step=
+}
+
+# A short check that ranks find each other tells whether srun can start them.
+find_starter() {
+    local said=$runs/logs/$run-$SLURM_JOB_ID.srun
+    case ${STARTER:-} in
+        srun) use_srun ;;
+        mpirun) use_mpirun ;;
+        '')
+            use_srun
+            run "$said" "$lockstep" doctor --quick --seconds 0 --runs-dir "$runs"
+            if grep -q '^problems' "$said"; then
+                sed -n '/^problems  *$/,$ p' "$said"
+                rm -f "$said"
+            elif [[ ! $asked ]]; then
+                note "'srun --mpi=pmix' does not start ranks that find each other ($said has what it said): mpirun does it"
+                use_mpirun
+            fi
+            ;;
+        *) stop "STARTER is '$STARTER'; it is srun or mpirun" ;;
+    esac
+}
+
+# The step of the newest checkpoint; -1: there is none.
+saved_step() {
+    local newest
+    newest=$(find "$runs/$run/ckpt" -maxdepth 1 -name 'step-*' 2> /dev/null | sort | tail -n 1)
+    newest=${newest##*step-}
+    if [[ $newest =~ ^[0-9]+$ ]]; then echo $((10#$newest)); else echo -1; fi
+}
+
+train() {
+    # shellcheck disable=SC2206 # words are what OPTIONS is
+    local words=(train) more=(${OPTIONS:-})
+    if [[ -e $runs/$run/config.yaml ]]; then
+        words+=(--resume "$runs/$run" "${more[@]}")
+    else
+        words+=("$CONFIG" --run "$run" --set "runs_dir=$runs" "${more[@]}")
+        [[ ! ${DATA:-} ]] || words+=(--set "data.train=$DATA")
+    fi
+    note "$ranks ranks on $nodes nodes ($SLURM_JOB_NODELIST): ${start[*]} $lockstep ${words[*]}"
+    : > "$log"
+    tail -n +1 -f --pid=$$ "$log" &
+    local follower=$!
+    run "$log" "$lockstep" "${words[@]}"
+    sleep 1 # for what is still to be shown
+    kill "$follower"
+}
+
+# job_has KEY: what Slurm says of this job.
+job_has() { scontrol show job "$SLURM_JOB_ID" 2> /dev/null | sed -nE "s/(^|.* )$1=([^ ]*).*/\2/p" | grep -vx '(null)' | head -n 1; }
+
+# again REASON [HOST]: ends this start and queues the job once more; without HOST, which is replaced where the partition has another
+# node for it, else the job goes on with fewer.
+again() {
+    local now up want=$nodes bad=${2:-} devices
+    now=$(job_has JobState) # a cancelled one must not come back
+    [[ $now == RUNNING || $now == PREEMPTED ]] || stop "$1; the job is $now, so it is not requeued: what is saved can be resumed" 75
+    trap '' TERM # Slurm asks this script to end, and what follows must still be said
+    scontrol requeue "$SLURM_JOB_ID" || stop "$1; Slurm does not requeue this job: submit it again, and it goes on from the last checkpoint" 75
+    note "$1: requeued"
+    [[ $bad ]] || exit 75
+    bad+=${already_out:+,$already_out}
+    up=$(sinfo -h -N -p "$SLURM_JOB_PARTITION" -t idle,mixed,allocated,completing -o %N | sort -u | grep -vxFc "$(tr ',' '\n' <<< "$bad")")
+    if [[ $up -lt $want && $want -gt 1 ]]; then want=$((nodes - 1)); fi
+    note "without ${2}, on $want nodes"
+    devices=$(job_has TresPerNode) # must be said again, or Slurm keeps the sum over all nodes
+    for _ in {1..5}; do
+        scontrol update JobId="$SLURM_JOB_ID" ExcNodeList="$bad" NumNodes="$want" NumTasks=$((want * each)) \
+            NumCPUs=$((want * each * ${SLURM_CPUS_PER_TASK:-1})) ${devices:+TresPerNode="$devices"} && exit 75
+        sleep 1
+    done
+    stop "Slurm did not take the change: scontrol update JobId=$SLURM_JOB_ID ExcNodeList=$bad NumNodes=$want" 75
+}
+
+# A device or a way between hosts that is bad is left out before it costs a run.
+check_nodes() {
+    local hosts
+    [[ ${DOCTOR:-} == full ]] || return 0
+    note "${start[*]} $lockstep doctor $CONFIG"
+    run "$log" "$lockstep" doctor "$CONFIG" --json --runs-dir "$runs"
+    hosts=$(sed -n '/"bad_hosts"/ { s/.*\[//; s/\].*//; s/[", \t]\{1,\}/ /g; p }' "$log" | awk '{ print $1 }')
+    [[ $status -ne 0 ]] || return 0
+    [[ $hosts ]] || stop "lockstep doctor found a problem, or did not run; $log has its report" 1
+    again "lockstep doctor found $hosts bad ($log)" "$hosts"
+}
+
+load_modules
+check_setting
+count_ranks
+already_out=$(job_has ExcNodeList)
+find_starter
+[[ $asked ]] || check_nodes
+[[ ! $asked ]] || again "asked to stop before training began"
+before=$(saved_step)
+train
+after=$(saved_step)
+case $status in
+    0) note "done" && exit 0 ;;
+    75) again "saved at step $after" ;;
+    2 | 3) stop "the run cannot go on (status $status): the line above says why" "$status" ;;
+esac
+if [[ $after -gt $before ]]; then rm -f "$failures"; fi
+read -r kind host <<< "$(blame "$log")"
+echo "$(date '+%F %T') job $SLURM_JOB_ID: status $status at step $after${host:+, $kind $host}" >> "$failures"
+count=$(wc -l < "$failures")
+[[ $count -le ${RESTARTS:-3} ]] || stop "failed $count times without progress since step $after: given up; $failures lists them, $log has the last words" 1
+# A process that dies once may be anybody's fault; twice on the same host, it is the host's.
+if [[ ${kind:-} == crash && $(grep -c "crash $host\$" "$failures") -lt 2 ]]; then host=; fi
+again "failed with status $status${host:+: $kind is $host}" "$host"
