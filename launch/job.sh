@@ -135,13 +135,15 @@ train() {
 job_has() { scontrol show job "$SLURM_JOB_ID" 2> /dev/null | sed -nE "s/(^|.* )$1=([^ ]*).*/\2/p" | grep -vx '(null)' | head -n 1; }
 
 # again REASON [HOST]: ends this start and queues the job once more; without HOST, which is replaced where the partition has another
-# node for it, else the job goes on with fewer.
+# node for it, else the job goes on with fewer. Slurm has queued it already where it saw a node fail, or where another job needs the nodes.
 again() {
     local now up want=$nodes bad=${2:-} devices
-    now=$(job_has JobState) # a cancelled one must not come back
-    [[ $now == RUNNING || $now == PREEMPTED ]] || stop "$1; the job is $now, so it is not requeued: what is saved can be resumed" 75
     trap '' TERM # Slurm asks this script to end, and what follows must still be said
-    scontrol requeue "$SLURM_JOB_ID" || stop "$1; Slurm does not requeue this job: submit it again, and it goes on from the last checkpoint" 75
+    if [[ $(job_has Restarts) -le ${SLURM_RESTART_COUNT:-0} ]]; then
+        now=$(job_has JobState) # a cancelled one must not come back
+        [[ $now == RUNNING ]] || stop "$1; the job is $now, so it is not requeued: what is saved can be resumed" 75
+        scontrol requeue "$SLURM_JOB_ID" || stop "$1; Slurm does not requeue this job: submit it again, and it goes on from the last checkpoint" 75
+    fi
     note "$1: requeued"
     [[ $bad ]] || exit 75
     bad+=${already_out:+,$already_out}
