@@ -20,7 +20,9 @@ shim_thread shim_now;
 
 namespace {
 
-enum { WARP = 32, MOST_THREADS = 1024, STACK = 256 << 10, LAST_FRAME = 4096 };
+enum { WARP = 32, MOST_THREADS = 1024, STACK = 384 << 10, LAST_FRAME = 4096 };
+/* Stacks that all began at the same place of a page would take the same few lines of the cache from each other. */
+enum { COLORS = 64, COLOR = 1024 + 64 };
 enum state { READY, AT_BARRIER, IN_WARP, ENDED };
 
 int lowest_bit(uint64_t x) { return __builtin_ctzll(x); }
@@ -111,11 +113,13 @@ __asm__(".text\n"
         "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
         "  ret\n");
 
-static void to_scheduler() { shim_switch(&block.fibers[block.current].at, block.scheduler); }
-static void to_fiber(fiber *f) { shim_switch(&block.scheduler, f->at); }
+static void from_scheduler(fiber *f) { shim_switch(&block.scheduler, f->at); }
+static void to_scheduler(fiber *f) { shim_switch(&f->at, block.scheduler); }
+static void to_fiber(fiber *from, fiber *f) { shim_switch(&from->at, f->at); }
 #else
-static void to_scheduler() { swapcontext(&block.fibers[block.current].context, &block.scheduler); }
-static void to_fiber(fiber *f) { swapcontext(&block.scheduler, &f->context); }
+static void from_scheduler(fiber *f) { swapcontext(&block.scheduler, &f->context); }
+static void to_scheduler(fiber *f) { swapcontext(&f->context, &block.scheduler); }
+static void to_fiber(fiber *from, fiber *f) { swapcontext(&from->context, &f->context); }
 #endif
 
 static void end_thread();
@@ -125,7 +129,6 @@ static void thread_main() {
     fiber *f = &block.fibers[block.current];
     if (!f->open.empty() || !f->groups.empty()) shim_stop("a thread ends before its asynchronous copies");
     end_thread();
-    to_scheduler();
     abort();
 }
 
@@ -144,12 +147,13 @@ static void begin(fiber *f) {
             (char *)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (f->stack == MAP_FAILED) shim_stop("no memory for the stack of a thread");
     }
-    unpoison(f->stack + STACK - LAST_FRAME, LAST_FRAME);
+    char *end = f->stack + STACK - (f - block.fibers) % COLORS * COLOR;
+    unpoison(end - LAST_FRAME, LAST_FRAME);
     f->turn = 0;
     f->open.clear();
     f->groups.clear();
 #ifdef __x86_64__
-    void **top = (void **)(f->stack + STACK);
+    void **top = (void **)end;
     *--top = nullptr; /* keeps the stack aligned as a call would */
     *--top = (void *)thread_main;
     for (int i = 0; i < 6; i++) *--top = nullptr;
@@ -157,7 +161,7 @@ static void begin(fiber *f) {
 #else
     getcontext(&f->context);
     f->context.uc_stack.ss_sp = f->stack;
-    f->context.uc_stack.ss_size = STACK;
+    f->context.uc_stack.ss_size = (size_t)(end - f->stack);
     makecontext(&f->context, thread_main, 0);
 #endif
 }
@@ -175,9 +179,17 @@ static void set_state(int thread, state now) {
         block.ready[thread / 64] &= ~bit;
 }
 
+static fiber *choose_next();
+
+/* Goes on with another thread; returns when the schedule comes back to this one. */
+static void let_others() {
+    fiber *me = &block.fibers[block.current], *next = choose_next();
+    if (next != me) to_fiber(me, next);
+}
+
 static void wait_as(state what) {
     set_state(block.current, what);
-    to_scheduler();
+    let_others();
 }
 
 void shim_barrier(int line) {
@@ -192,7 +204,7 @@ void shim_barrier(int line) {
     }
     block.waiting = 0;
     for (int i = 0; i < block.threads; i++) set_state(i, READY);
-    to_scheduler(); /* the last one gets no start on the others */
+    let_others(); /* the last one gets no start on the others */
 }
 
 const shim_words *shim_warp(const char *what, const void *mine, size_t bytes) {
@@ -214,7 +226,7 @@ const shim_words *shim_warp(const char *what, const void *mine, size_t bytes) {
         w->turn++;
         int first = block.current - lane;
         for (int i = first; i < first + WARP; i++) set_state(i, READY);
-        to_scheduler();
+        let_others();
     }
     return w->words[turn & 1];
 }
@@ -249,7 +261,8 @@ void shim_wait_groups(unsigned left) {
 
 static void end_thread() {
     set_state(block.current, ENDED);
-    block.ended++;
+    if (++block.ended == block.threads) to_scheduler(&block.fibers[block.current]);
+    let_others();
 }
 
 /* ---- a block, a grid ---- */
@@ -258,8 +271,7 @@ static void end_thread() {
 static int next_above(int from) {
     const int words = (block.threads + 63) / 64;
     uint64_t word = block.ready[from / 64] & ~(uint64_t)0 << from % 64;
-    for (int i = 0; i <= words; i++) {
-        const int w = (from / 64 + i) % words;
+    for (int i = 0, w = from / 64; i <= words; i++, w = w + 1 < words ? w + 1 : 0) {
         if (i) word = block.ready[w];
         if (word) return 64 * w + lowest_bit(word);
     }
@@ -269,8 +281,7 @@ static int next_above(int from) {
 static int next_below(int from) {
     const int words = (block.threads + 63) / 64;
     uint64_t word = block.ready[from / 64] & ~(uint64_t)0 >> (63 - from % 64);
-    for (int i = 0; i <= words; i++) {
-        const int w = (from / 64 - i % words + words) % words;
+    for (int i = 0, w = from / 64; i <= words; i++, w = (w ? w : words) - 1) {
         if (i) word = block.ready[w];
         if (word) return 64 * w + highest_bit(word);
     }
@@ -296,6 +307,14 @@ static void tell_who_waits() {
     shim_stop("no thread can go on");
 }
 
+static fiber *choose_next() {
+    const int at = next_ready();
+    if (at < 0) tell_who_waits();
+    block.current = at;
+    shim_now.place = block.fibers[at].place;
+    return &block.fibers[at];
+}
+
 static void run_block(dim3 size) {
     block.threads = (int)(size.x * size.y * size.z);
     block.waiting = block.ended = 0;
@@ -306,13 +325,7 @@ static void run_block(dim3 size) {
         set_state(i, READY);
     }
     for (int i = 0; i < (block.threads + WARP - 1) / WARP; i++) block.warps[i].arrived = 0, block.warps[i].turn = 0;
-    while (block.ended < block.threads) {
-        const int at = next_ready();
-        if (at < 0) tell_who_waits();
-        block.current = at;
-        shim_now.place = block.fibers[at].place;
-        to_fiber(&block.fibers[at]);
-    }
+    from_scheduler(choose_next()); /* returns when the last thread has ended */
 }
 
 /* The i-th block to run: every number once. */
