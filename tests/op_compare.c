@@ -39,29 +39,38 @@ static void scale_gradient(struct trial *t, double scale) {
 
 /* A bf16 is within 2^-9 of a number and an fp16 within 2^-12; errors of a row's elements are independent, so they grow slower than
  * the row. With depth they grow. */
-void op_compare_with_double(const struct op_case *row, enum dtype type, const struct backend *backend,
-                            double rounding) {
+static void compare_run(const struct trial *single, double rounding, double scale) {
+    const struct op_case *row = single->row;
     const double norm = 2 * rounding;
-    double scale = type == DTYPE_F16 && op_case_is_model(row) ? 1024 : 1;
+    const enum dtype type = single->plan->bufs[single->plan->flat_copy].type;
     if (op_case_is_model(row)) rounding *= type == DTYPE_F32 ? 4 : 8;
-    struct trial single, twin;
+    struct trial twin;
     struct step_block a, b;
-    trial_open_on(&single, row, type, backend);
     trial_open(&twin, row, DTYPE_F64);
-    if (scale > 1) scale_gradient(&single, scale);
-    trial_run_all(&single);
     trial_run_all(&twin);
     for (int buf = 0; buf < twin.plan->n_bufs; buf++)
         if (op_observed(&twin, buf) &&
             (scale == 1 || buf != twin.plan->flat_grads)) /* it has gaps between parameters */
-            compare_types(&single, &twin, buf, rounding, scale);
-    trial_read_step(&single, &a);
+            compare_types(single, &twin, buf, rounding, scale);
+    trial_read_step(single, &a);
     trial_read_step(&twin, &b);
     assert_true(fabs(a.grad_norm - b.grad_norm) <= norm * b.grad_norm);
     assert_true(fabs(a.clip_scale - b.clip_scale) <= norm * b.clip_scale);
     assert_int_equal(a.skip, b.skip);
-    trial_close(&single);
     trial_close(&twin);
+}
+
+void op_compare_run_with_double(const struct trial *single, double rounding) { compare_run(single, rounding, 1); }
+
+void op_compare_with_double(const struct op_case *row, enum dtype type, const struct backend *backend,
+                            double rounding) {
+    const double scale = type == DTYPE_F16 && op_case_is_model(row) ? 1024 : 1;
+    struct trial single;
+    trial_open_on(&single, row, type, backend);
+    if (scale > 1) scale_gradient(&single, scale);
+    trial_run_all(&single);
+    compare_run(&single, rounding, scale);
+    trial_close(&single);
 }
 
 void op_keep_or_compare(const struct trial *t, double **kept, const char *what, int number) {

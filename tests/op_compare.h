@@ -11,6 +11,9 @@ int op_observed(const struct trial *t, int buf);
  * length, and several times as much for whole models. */
 void op_compare_with_double(const struct op_case *row, enum dtype type, const struct backend *backend, double rounding);
 
+/* The same of a trial that has just run. */
+void op_compare_run_with_double(const struct trial *single, double rounding);
+
 /* Keeps the values of all that is observed, kept[buf], or fails unless they have the bits of those that were kept. `what` and `number`
  * say in the message what was different. */
 void op_keep_or_compare(const struct trial *t, double **kept, const char *what, int number);
