@@ -194,6 +194,7 @@ static inline int save_together(int ranks, const struct job *job) {
     pthread_barrier_init(&shared->barrier, &attr, (unsigned)ranks);
     pid_t child[RANKS];
     fflush(NULL);
+    omp_pause_resource_all(omp_pause_hard); /* or a child may wait for ever for what one of its threads had locked */
     for (int rank = 0; rank < ranks; rank++) {
         child[rank] = fork();
         if (child[rank]) continue;
