@@ -49,9 +49,9 @@ for precision in gpu bf16; do
 done
 on_gpu --run not-async --set ckpt.async=false
 same "weights saved at once" "$(hash_of runs/gpu)" "$(hash_of runs/not-async)"
-expect 0 "$SHIM" eval runs/gpu --data stories:20000:2 --backend cpu
+expect 0 "$SHIM" eval runs/gpu --data stories:4000:2 --backend cpu
 cpu=$(grep -o '[0-9]*\.[0-9]*' "$OUT" | head -1)
-expect 0 "$SHIM" eval runs/gpu --data stories:20000:2 --backend cuda
+expect 0 "$SHIM" eval runs/gpu --data stories:4000:2 --backend cuda
 gpu=$(grep -o '[0-9]*\.[0-9]*' "$OUT" | head -1)
 awk "BEGIN { d = $cpu - $gpu; exit !($cpu > 1 && d < 1e-3 && d > -1e-3) }" || die "eval: $cpu on the CPU, $gpu on the GPU"
 expect 0 "$SHIM" generate runs/gpu --prompt "One day" --tokens 8 --seed 3
@@ -88,12 +88,12 @@ expect 1 env SHIM_FAIL=cudaGetDeviceCount:1:35 "$SHIM" train run.yaml --set back
 grep -q 'driver is older' "$ERR" || die "an old driver: the message does not help"
 expect 1 env SHIM_MEMORY=20000000 "$SHIM" train run.yaml --set backend=cuda --run small
 grep -q 'the plan needs .* GiB free of .*no single setting' "$ERR" || die "too little memory: the message does not help"
-wide=(--set model.vocab=20000 --set train.micro_batch=32 --set train.slots=1 --set train.micro_batches_per_slot=1 --set train.steps=1
+wide=(--set model.vocab=6000 --set train.micro_batch=32 --set train.slots=1 --set train.micro_batches_per_slot=1 --set train.steps=1
     --set ckpt.every=0 --set train.eval_every=0)
-expect 1 env SHIM_MEMORY=400000000 "$SHIM" train run.yaml --set backend=cuda --run medium "${wide[@]}"
+expect 1 env SHIM_MEMORY=327000000 "$SHIM" train run.yaml --set backend=cuda --run medium "${wide[@]}"
 grep -q 'it would fit with .*--set fuse.head=true' "$ERR" || die "too little memory: no setting is named"
 grep -q -- '--set train.micro_batch=[0-9]' "$ERR" || die "too little memory: no smaller micro-batch is named"
-expect 0 env SHIM_MEMORY=400000000 "$SHIM" train run.yaml --set backend=cuda --run fits "${wide[@]}" --set fuse.head=true
+expect 0 env SHIM_MEMORY=327000000 "$SHIM" train run.yaml --set backend=cuda --run fits "${wide[@]}" --set fuse.head=true
 for call in 1 2 3 4 5; do
     expect 1 env SHIM_FAIL=cudaMalloc:$call:2 "$SHIM" train run.yaml --set backend=cuda --run "malloc-$call"
     grep -q 'out of memory (cudaErrorMemoryAllocation) while' "$ERR" || die "allocation $call fails: the message does not help"
