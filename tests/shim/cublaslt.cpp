@@ -59,6 +59,14 @@ double gelu_slope(double x) {
 
 size_t size_of(cudaDataType_t type) { return type == CUDA_R_32F ? 4 : 2; }
 
+/* Reads what gather() has made, and nothing that was given; with sanitizers it would be half of the tests' time. */
+__attribute__((no_sanitize("address", "undefined"))) float sum_of_products(const float *a, const float *b, int64_t n) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t x = 0; x < n; x++) sum += a[x] * b[x];
+    return sum;
+}
+
 /* Columns first, as the library has them. */
 struct call {
     shim_desc desc;
@@ -76,12 +84,8 @@ struct call {
                   int64_t k) const {
         float total = 0;
         for (int64_t from = 0; from < k; from += part) {
-            float sum = 0;
             const int64_t to = from + part < k ? from + part : k;
-            const float *l = &left[(size_t)(i * k)], *r = &right[(size_t)(j * k)];
-#pragma omp simd reduction(+ : sum)
-            for (int64_t x = from; x < to; x++) sum += l[x] * r[x];
-            total += sum;
+            total += sum_of_products(&left[(size_t)(i * k + from)], &right[(size_t)(j * k + from)], to - from);
         }
         return total;
     }
