@@ -7,19 +7,30 @@
 #   either  it or another has; which, `lockstep doctor` may find
 #   crash   a process died there, which may be anybody's fault
 blame() {
-    local log=$1 line host
-    # Launchers know of hosts first. Slurm's words, then those of Open MPI, which names the host some lines later.
-    host=$(sed -nE 's/^srun: error: Node failure on ([A-Za-z0-9._-]+).*/\1/p; s/.*STEP [0-9.]+ ON ([A-Za-z0-9._-]+) CANCELLED .* DUE TO NODE FAILURE.*/\1/p' "$log" | head -n 1)
-    [[ $host ]] || host=$(grep -aA 12 'lost communication with a remote daemon' "$log" | sed -nE 's/^ *Remote daemon: .* on node ([A-Za-z0-9._-]+).*/\1/p' | head -n 1)
+    local log=$1 name='[A-Za-z0-9._-]*[A-Za-z0-9]' line host speaker='' named others
+    # Launchers know of hosts first: Slurm in its own words, Open MPI some lines later.
+    host=$(sed -nE "s/^srun: error: Node failure on ($name).*/\1/p; s/.*STEP [0-9.]+ ON ($name) CANCELLED .* DUE TO NODE FAILURE.*/\1/p" "$log" | head -n 1)
+    [[ $host ]] || host=$(grep -aA 12 'lost communication with a remote daemon' "$log" | sed -nE "s/^ *Remote daemon: .* on node ($name).*/\1/p" | head -n 1)
     [[ ! $host ]] || { echo "dead $host" && return; }
-    line=$(grep -aE '^lockstep: ' "$log" | grep -am 1 -E 'rank [0-9]+ on ') || return 0
-    # "rank 0 on node1: …" is who speaks; the names that follow are whom it speaks of.
-    if [[ $line =~ ^lockstep:\ rank\ [0-9]+\ on\ [^\ ]+:\ (.*rank\ [0-9]+\ on\ .*)$ ]]; then line=${BASH_REMATCH[1]}; fi
-    [[ $line =~ rank\ [0-9]+\ on\ ([A-Za-z0-9._-]*[A-Za-z0-9]) ]] || return 0
-    host=${BASH_REMATCH[1]}
+    line=$(grep -aE '^lockstep: ' "$log" | grep -am 1 -E 'rank [0-9]+ on ')
+    if [[ ! $line ]]; then # Open MPI: a connection broke
+        host=$(sed -nE "s/^ *Peer host: *($name).*/\1/p" "$log" | head -n 1)
+        [[ ! $host ]] || echo "crash $host"
+        return
+    fi
+    # "lockstep: rank 0 on node1: …" is who speaks; names that follow are those of whom it speaks.
+    if [[ $line =~ ^lockstep:\ rank\ [0-9]+\ on\ ($name):\ (.*)$ ]]; then speaker=${BASH_REMATCH[1]} line=${BASH_REMATCH[2]}; fi
+    named=$(grep -aoE "rank [0-9]+ on $name" <<< "$line" | sed 's/.* on //' | awk '!seen[$0]++')
+    host=$(head -n 1 <<< "$named")
     case $line in
-        *'not come to '*) echo "dead $host" ;;
-        *'differ from those of '* | *'its memory has failed'*) echo "wrong $host" ;;
+        *'not come to '*)
+            # Who speaks waits for the others of its host as well, which wait for the same.
+            others=$(grep -vxF "$speaker" <<< "$named")
+            [[ ! $others ]] || host=$(head -n 1 <<< "$others")
+            if [[ $(wc -l <<< "$others") -gt 1 ]]; then echo "either $host"; else echo "dead $host"; fi
+            ;;
+        *'its memory has failed'*) echo "wrong ${host:-$speaker}" ;;
+        *'differ from those of '*) echo "wrong $host" ;;
         *guard:* | *audit:*) echo "either $host" ;;
         *'is gone: '*) echo "crash $host" ;;
     esac

@@ -58,6 +58,9 @@ use_mpirun() {
     if [[ $(id -u) -eq 0 ]]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 }
 
+# job_has KEY: what Slurm says of this job.
+job_has() { scontrol show job "$SLURM_JOB_ID" 2> /dev/null | sed -nE "s/(^|.* )$1=([^ ]*).*/\2/p" | grep -vx '(null)' | head -n 1; }
+
 # Slurm's signal before the time limit, or a preemption: passed on to the ranks, which save and end with 75.
 asked='' step=''
 ask() {
@@ -67,6 +70,9 @@ ask() {
 }
 trap 'ask USR1' USR1
 trap 'ask TERM' TERM
+
+# Slurm has queued this job again by itself: a node has failed, or another job takes its nodes.
+queued_again() { [[ $(job_has Restarts) -gt ${SLURM_RESTART_COUNT:-0} ]]; }
 
 # run LOG COMMAND…: on all ranks, in the background, since bash handles signals only between commands. Its status is in $status.
 run() {
@@ -78,6 +84,7 @@ run() {
     status=0
     wait "$step" || status=$?
     while kill -0 "$step" 2> /dev/null; do
+        if queued_again; then break; fi # all that runs is ended by Slurm, and soon this script, too
         status=0
         wait "$step" || status=$?
     done
@@ -131,15 +138,12 @@ train() {
     kill "$follower"
 }
 
-# job_has KEY: what Slurm says of this job.
-job_has() { scontrol show job "$SLURM_JOB_ID" 2> /dev/null | sed -nE "s/(^|.* )$1=([^ ]*).*/\2/p" | grep -vx '(null)' | head -n 1; }
-
 # again REASON [HOST]: ends this start and queues the job once more; without HOST, which is replaced where the partition has another
 # node for it, else the job goes on with fewer. Slurm has queued it already where it saw a node fail, or where another job needs the nodes.
 again() {
     local now up want=$nodes bad=${2:-} devices
     trap '' TERM # Slurm asks this script to end, and what follows must still be said
-    if [[ $(job_has Restarts) -le ${SLURM_RESTART_COUNT:-0} ]]; then
+    if ! queued_again; then
         now=$(job_has JobState) # a cancelled one must not come back
         [[ $now == RUNNING ]] || stop "$1; the job is $now, so it is not requeued: what is saved can be resumed" 75
         scontrol requeue "$SLURM_JOB_ID" || stop "$1; Slurm does not requeue this job: submit it again, and it goes on from the last checkpoint" 75
@@ -181,6 +185,8 @@ find_starter
 before=$(saved_step)
 train
 after=$(saved_step)
+# srun's status is 0, too, where it could not begin.
+if [[ $status -eq 0 ]] && ! grep -aq '^done: ' "$log"; then status=1; fi
 case $status in
     0) note "done" && exit 0 ;;
     75) again "saved at step $after" ;;
@@ -188,9 +194,10 @@ case $status in
 esac
 if [[ $after -gt $before ]]; then rm -f "$failures"; fi
 read -r kind host <<< "$(blame "$log")"
+# A process that dies once may be anybody's fault; twice on the same host, it is the host's, as it is where nothing runs there any more.
+if [[ ${kind:-} == crash ]] && ! timeout 30 srun --overlap --mpi=none --nodes=1 --ntasks=1 --nodelist="$host" true 2> /dev/null; then kind=dead; fi
 echo "$(date '+%F %T') job $SLURM_JOB_ID: status $status at step $after${host:+, $kind $host}" >> "$failures"
 count=$(wc -l < "$failures")
 [[ $count -le ${RESTARTS:-3} ]] || stop "failed $count times without progress since step $after: given up; $failures lists them, $log has the last words" 1
-# A process that dies once may be anybody's fault; twice on the same host, it is the host's.
 if [[ ${kind:-} == crash && $(grep -c "crash $host\$" "$failures") -lt 2 ]]; then host=; fi
 again "failed with status $status${host:+: $kind is $host}" "$host"
