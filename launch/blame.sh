@@ -8,9 +8,12 @@
 #   crash   a process died there, which may be anybody's fault
 blame() {
     local log=$1 name='[A-Za-z0-9._-]*[A-Za-z0-9]' line host speaker='' named others
+    local - # what is not found is no error here
+    set +e +o pipefail
     # Launchers know of hosts first: Slurm in its own words, Open MPI some lines later.
     host=$(sed -nE "s/^srun: error: Node failure on ($name).*/\1/p; s/.*STEP [0-9.]+ ON ($name) CANCELLED .* DUE TO NODE FAILURE.*/\1/p" "$log" | head -n 1)
     [[ $host ]] || host=$(grep -aA 12 'lost communication with a remote daemon' "$log" | sed -nE "s/^ *Remote daemon: .* on node ($name).*/\1/p" | head -n 1)
+    [[ $host ]] || host=$(sed -nE "s/^lockstep: ($name): cannot run .*/\1/p" "$log" | head -n 1) # launch/hosts
     [[ ! $host ]] || { echo "dead $host" && return; }
     line=$(grep -aE '^lockstep: ' "$log" | grep -am 1 -E 'rank [0-9]+ on ')
     if [[ ! $line ]]; then # Open MPI: a connection broke

@@ -115,9 +115,9 @@ find_starter() {
 # The step of the newest checkpoint; -1: there is none.
 saved_step() {
     local newest
-    newest=$(find "$runs/$run/ckpt" -maxdepth 1 -name 'step-*' 2> /dev/null | sort | tail -n 1)
+    newest=$(find "$runs/$run/ckpt" -maxdepth 1 2> /dev/null | grep -E '/step-[0-9]+$' | sort | tail -n 1)
     newest=${newest##*step-}
-    if [[ $newest =~ ^[0-9]+$ ]]; then echo $((10#$newest)); else echo -1; fi
+    if [[ $newest ]]; then echo $((10#$newest)); else echo -1; fi
 }
 
 train() {

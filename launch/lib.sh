@@ -6,11 +6,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'lockstep: %s\n' "$1" >&2; exit "${2:-1}"; }
 
-cores() { nproc 2> /dev/null || sysctl -n hw.ncpu; }
+cores() { env -u OMP_NUM_THREADS nproc 2> /dev/null || sysctl -n hw.ncpu; }
 
 build_packages=(gcc g++ make cmake ninja-build pkg-config libopenblas-openmp-dev libopenmpi-dev openmpi-bin libhdf5-dev libyaml-dev
     libcjson-dev libxxhash-dev libpcre2-dev zlib1g-dev libzstd-dev)
 test_packages=(libcmocka-dev shellcheck iproute2)
+
+slurm_packages=(slurmctld slurmd slurm-client munge)
 
 # install_packages NAME…: installs what is missing, on Debian and Ubuntu; elsewhere says what is needed.
 install_packages() {

@@ -195,6 +195,14 @@ static double middle(const struct computed *computed, int ranks) {
     return median;
 }
 
+/* Ranks that compute with more threads than their host has cores take turns, and by chance not the same. */
+static int shares_cores(const struct facts *facts, int ranks, int rank) {
+    int64_t threads = 0;
+    for (int r = 0; r < ranks; r++)
+        if (!strcmp(facts[r].host, facts[rank].host)) threads += facts[r].device.threads;
+    return threads > facts[rank].online;
+}
+
 void compute_judge(const struct computed *computed, const struct facts *facts, int ranks, struct verdict *verdict) {
     const double least = 0.7; /* of the median: ranks that share a host differ by less */
     double median = middle(computed, ranks);
@@ -213,7 +221,7 @@ void compute_judge(const struct computed *computed, const struct facts *facts, i
                         "its device computes wrong: the same step has other bits than on rank %d on %s, which most "
                         "devices of this kind agree with; take it out of use",
                         most, facts[most].host);
-        if (!c->failed && c->flops_per_s < least * median)
+        if (!c->failed && c->flops_per_s < least * median && !shares_cores(facts, ranks, r))
             verdict_add(verdict, facts[r].host, r,
                         "its device is slow: %.4g GFLOP/s where %.4g are usual; look for other programs there, heat, "
                         "and power limits",

@@ -24,9 +24,10 @@ struct doctor_request {
 struct facts {
     char host[64], program[96], mpi[128], hdf5[32], libc[32], system[96], settings[768];
     struct device_info device;
-    int64_t cores, threads, shm_free, disk_free;
-    double clock_s;    /* ahead of rank 0's */
-    int32_t sees_runs; /* the file that rank 0 wrote into the folder of runs */
+    int64_t online;                              /* cores of the host */
+    int64_t cores, threads, shm_free, disk_free; /* cores: that this rank may use */
+    double clock_s;                              /* ahead of rank 0's */
+    int32_t sees_runs;                           /* the file that rank 0 wrote into the folder of runs */
 };
 
 /* What a rank's device made of the same step, again and again; compute.c. */

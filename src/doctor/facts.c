@@ -44,9 +44,9 @@ static int by_text(const void *a, const void *b) { return strcmp(*(char *const *
 
 /* What steers the libraries below, and differs where a host has another login file. */
 static void read_settings(char *text, size_t size) {
-    static const char *const prefix[] = {"NCCL_", "UCX_", "CUDA_", "CUBLAS", "OPENBLAS_", "LOCKSTEP_"};
-    static const char *const own[] = {
-        "CUDA_VISIBLE_DEVICES=", "CUDA_MODULE_LOADING=", "LOCKSTEP_FAULT="}; /* each rank's; our own; for tests */
+    static const char *const prefix[] = {"NCCL_",  "UCX_",        "CUDA_DEVICE_", "CUDA_LAUNCH_",
+                                         "CUBLAS", "NVIDIA_TF32", "OPENBLAS_",    "LOCKSTEP_"};
+    static const char for_tests[] = "LOCKSTEP_FAULT=";
     char *found[256];
     int count = 0;
     size_t used = 0;
@@ -54,7 +54,7 @@ static void read_settings(char *text, size_t size) {
     for (char **e = environ; *e && count < 256; e++) {
         int meant = 0;
         for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++) meant |= !strncmp(*e, prefix[i], strlen(prefix[i]));
-        for (size_t i = 0; i < sizeof own / sizeof *own; i++) meant &= strncmp(*e, own[i], strlen(own[i])) != 0;
+        if (!strncmp(*e, for_tests, sizeof for_tests - 1)) meant = 0;
         if (meant) found[count++] = *e;
     }
     qsort(found, (size_t)count, sizeof *found, by_text);
@@ -170,6 +170,7 @@ int facts_gather(struct comm *comm, const struct backend *backend, const struct 
 #endif
     if (!uname(&system)) snprintf(facts->system, sizeof facts->system, "%.30s %.60s", system.sysname, system.release);
     read_settings(facts->settings, sizeof facts->settings);
+    facts->online = sysconf(_SC_NPROCESSORS_ONLN);
     facts->cores = cores();
     facts->shm_free = room("/dev/shm");
     facts->disk_free = room(request->folder);
