@@ -37,8 +37,8 @@ static const char more_usage[] =
     "Ctrl-C, SIGTERM and SIGUSR1 save the state and end with status 75; --resume goes on. Under mpirun, send SIGUSR1 "
     "to mpirun,\n"
     "which passes it on and ends with 75. On SIGTERM and Ctrl-C mpirun ends with 1, and kills ranks that save for "
-    "longer than a\n"
-    "second; give them time with: mpirun --mca odls_base_sigkill_timeout 120 (launch/quickstart does).\n";
+    "longer than\n"
+    "two seconds: launch/local, launch/hosts and launch/keep-running send SIGUSR1 then.\n";
 
 enum { OPT_SET = 256, OPT_RUN, OPT_RESUME, OPT_HELP_CONFIG, OPT_HELP, OPT_TRACE, OPT_TRACE_STEPS };
 

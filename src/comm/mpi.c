@@ -68,7 +68,8 @@ static int mpi_open(struct comm *comm) {
     int provided;
     TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread"));
     comm->threads = provided >= MPI_THREAD_SERIALIZED;
-    signal(SIGPIPE, SIG_IGN); /* a connection that breaks must not end this rank before it has told whose it was; srun leaves the default */
+    /* A connection that breaks must not end this rank before it has told whose it was; srun leaves the default. */
+    signal(SIGPIPE, SIG_IGN);
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     struct mpi *mpi = calloc(1, sizeof *mpi);
     if (!mpi) return fail(STATUS_FAILED, "MPI: out of memory");
