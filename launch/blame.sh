@@ -16,8 +16,9 @@ blame() {
     [[ $host ]] || host=$(sed -nE "s/^lockstep: ($name): cannot run .*/\1/p" "$log" | head -n 1) # launch/hosts
     [[ ! $host ]] || { echo "dead $host" && return; }
     line=$(grep -aE '^lockstep: ' "$log" | grep -am 1 -E 'rank [0-9]+ on ')
-    if [[ ! $line ]]; then # Open MPI: a connection broke
-        host=$(sed -nE "s/^ *Peer host: *($name).*/\1/p" "$log" | head -n 1)
+    if [[ ! $line ]]; then # Slurm's PMIx may end a step before ranks can say whose process died; Open MPI says whose connection broke
+        host=$(sed -nE "s/^srun: error: ($name): tasks? [0-9,-]+: (Killed|Segmentation fault|Bus error|Aborted).*/\1/p" "$log" | head -n 1)
+        [[ $host ]] || host=$(sed -nE "s/^ *Peer host: *($name).*/\1/p" "$log" | head -n 1)
         [[ ! $host ]] || echo "crash $host"
         return
     fi
@@ -33,8 +34,13 @@ blame() {
             if [[ $(wc -l <<< "$others") -gt 1 ]]; then echo "either $host"; else echo "dead $host"; fi
             ;;
         *'its memory has failed'*) echo "wrong ${host:-$speaker}" ;;
+        *cudaError*) echo "crash ${host:-$speaker}" ;;
+        *'has no GPU that can be used'*) echo "wrong $host" ;;
         *'differ from those of '*) echo "wrong $host" ;;
         *guard:* | *audit:*) echo "either $host" ;;
         *'is gone: '*) echo "crash $host" ;;
     esac
 }
+
+# bad_hosts REPORT: those that a report of `lockstep doctor --json` names, in words.
+bad_hosts() { sed -n '/"bad_hosts"/ { s/.*\[//; s/\].*//; s/[", \t]\{1,\}/ /g; s/^ //; s/ $//; p; }' "$1"; }

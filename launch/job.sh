@@ -2,7 +2,8 @@
 # What every Slurm script of this folder does: it finds the program and a way to start ranks, starts or resumes the run, saves and requeues
 # before the time limit, and goes on without hosts that failed. To be sourced by one of them, in a job.
 #
-# What can be set with `sbatch --export=ALL,NAME=VALUE,… launch/medium.slurm`, or at the top of the script:
+# What can be set in front (DATA=a.bin,b.bin sbatch launch/medium.slurm), with sbatch --export=ALL,NAME=VALUE,… where no value has a comma, or at
+# the top of the script:
 #   CONFIG     the configuration                                 DATA      data.train (default: the config's)
 #   RUN        the run's name (default: the job's name)          RUNS_DIR  where runs are (default: runs): a folder that all nodes see
 #   OPTIONS    more options of `lockstep train`, in words        MODULES   environment modules to load, in words
@@ -13,9 +14,21 @@
 . launch/blame.sh
 
 set -uo pipefail
+exported=${SLURM_EXPORT_ENV:-}
+export SLURM_EXPORT_ENV=ALL # ranks get what is set here, whatever sbatch was told to export
 start_number=$((${SLURM_RESTART_COUNT:-0} + 1))
 note() { echo "== $(date '+%F %T') job $SLURM_JOB_ID, start $start_number: $*"; }
 stop() { echo "lockstep: job $SLURM_JOB_ID: $1" >&2; exit "${2:-2}"; }
+
+# sbatch cuts values at commas without a word.
+check_exports() {
+    local entries entry
+    IFS=, read -ra entries <<< "$exported"
+    for entry in "${entries[@]}"; do
+        [[ $entry == *=* || $entry =~ ^(ALL|NONE|NIL)$ || ($entry =~ ^[A-Za-z_][A-Za-z0-9_]*$ && -v $entry) ]] ||
+            stop "sbatch --export cuts values at commas, here before '$entry'; set what has commas in front: DATA=… OPTIONS=… sbatch launch/…"
+    done
+}
 
 load_modules() {
     local name
@@ -25,18 +38,19 @@ load_modules() {
 }
 
 check_setting() {
-    local says source
+    local says source sources
     lockstep=${LOCKSTEP:-build/release/bin/lockstep}
     [[ -x $lockstep ]] || stop "there is no program $lockstep on $(hostname); build it (./launch/quickstart), or name it: sbatch --export=ALL,LOCKSTEP=/path/to/lockstep …"
     lockstep=$(readlink -f "$lockstep")
     says=$("$lockstep" --version 2>&1) || stop "$lockstep does not run on $(hostname): $(tail -n 1 <<< "$says"); its libraries come with MODULES, or with a bundle (launch/bundle)"
     [[ -r $CONFIG ]] || stop "there is no configuration $CONFIG; submit from the project's folder, or set CONFIG"
-    for source in ${DATA//,/ }; do
+    IFS=, read -ra sources <<< "$DATA"
+    for source in "${sources[@]}"; do
         [[ $source == stories* || -e ${source%%:*} ]] || stop "there is no data $source on $(hostname); set DATA to files that all nodes see"
     done
     runs=${RUNS_DIR:-runs} run=${RUN:-$SLURM_JOB_NAME}
     mkdir -p "$runs/logs" || stop "cannot make the folder $runs/logs; set RUNS_DIR to one that can be written to"
-    log=$runs/logs/$run-$SLURM_JOB_ID.$start_number.log failures=$runs/logs/$run.failures
+    log=$runs/logs/$run-$SLURM_JOB_ID.$start_number.log failures=$runs/logs/$run-$SLURM_JOB_ID.failures
 }
 
 # After a requeue SLURM_NTASKS may still be that of the first start.
@@ -81,10 +95,12 @@ run() {
     : > "$log"
     "${start[@]}" "$@" > "$log" 2>&1 &
     step=$!
+    [[ ! $asked ]] || kill -USR1 "$step" 2> /dev/null
     status=0
     wait "$step" || status=$?
     while kill -0 "$step" 2> /dev/null; do
-        if queued_again; then break; fi # all that runs is ended by Slurm, and soon this script, too
+        # Where a node has failed Slurm ends all that runs, and soon this script, too: there is nothing to wait for.
+        if [[ $(blame "$log") == dead* ]] && queued_again; then break; fi
         status=0
         wait "$step" || status=$?
     done
@@ -124,6 +140,7 @@ train() {
     # shellcheck disable=SC2206 # words are what OPTIONS is
     local words=(train) more=(${OPTIONS:-})
     if [[ -e $runs/$run/config.yaml ]]; then
+        note "going on with $runs/$run, with the configuration and data that it began with, and OPTIONS"
         words+=(--resume "$runs/$run" "${more[@]}")
     else
         words+=("$CONFIG" --run "$run" --set "runs_dir=$runs" "${more[@]}")
@@ -135,25 +152,30 @@ train() {
     local follower=$!
     run "$log" "$lockstep" "${words[@]}"
     sleep 1 # for what is still to be shown
-    kill "$follower"
+    kill "$follower" 2> /dev/null
 }
 
-# again REASON [HOST]: ends this start and queues the job once more; without HOST, which is replaced where the partition has another
-# node for it, else the job goes on with fewer. Slurm has queued it already where it saw a node fail, or where another job needs the nodes.
+# again REASON [HOST…]: ends this start and queues the job once more; without these hosts, which are replaced where the partition has
+# other nodes for them, else the job goes on with fewer. Slurm has queued it already where it saw a node fail, or where another job needs the nodes.
 again() {
-    local now up want=$nodes bad=${2:-} devices
+    local why=$1 now tries=0 up want=$nodes bad devices
+    shift
     trap '' TERM # Slurm asks this script to end, and what follows must still be said
+    now=$(job_has JobState)
+    while [[ ! $now && $((++tries)) -le 50 ]]; do # the controller is away, which it mostly is for a moment
+        sleep 5
+        now=$(job_has JobState)
+    done
     if ! queued_again; then
-        now=$(job_has JobState) # a cancelled one must not come back
-        [[ $now == RUNNING ]] || stop "$1; the job is $now, so it is not requeued: what is saved can be resumed" 75
-        scontrol requeue "$SLURM_JOB_ID" || stop "$1; Slurm does not requeue this job: submit it again, and it goes on from the last checkpoint" 75
+        [[ $now == RUNNING ]] || stop "$why; the job is ${now:-not known to Slurm}, so it is not queued again: what is saved can be resumed" 75 # cancelled, say
+        scontrol requeue "$SLURM_JOB_ID" || stop "$why; Slurm does not requeue this job: submit it again, and it goes on from the last checkpoint" 75
     fi
-    note "$1: requeued"
-    [[ $bad ]] || exit 75
-    bad+=${already_out:+,$already_out}
-    up=$(sinfo -h -N -p "$SLURM_JOB_PARTITION" -t idle,mixed,allocated,completing -o %N | sort -u | grep -vxFc "$(tr ',' '\n' <<< "$bad")")
-    if [[ $up -lt $want && $want -gt 1 ]]; then want=$((nodes - 1)); fi
-    note "without ${2}, on $want nodes"
+    note "$why: requeued"
+    [[ $# -gt 0 ]] || exit 75
+    bad=$(IFS=, && echo "$*${already_out:+,$already_out}")
+    up=$(sinfo -h -N -p "$SLURM_JOB_PARTITION" -t idle,mixed,allocated,completing -o %N | sort -u | grep -vxFc "$(scontrol show hostnames "$bad")")
+    if [[ $up -lt $want ]]; then want=$((up > 0 ? up : 1)); fi
+    note "without $*, on $want nodes"
     devices=$(job_has TresPerNode) # must be said again, or Slurm keeps the sum over all nodes
     for _ in {1..5}; do
         scontrol update JobId="$SLURM_JOB_ID" ExcNodeList="$bad" NumNodes="$want" NumTasks=$((want * each)) \
@@ -163,41 +185,77 @@ again() {
     stop "Slurm did not take the change: scontrol update JobId=$SLURM_JOB_ID ExcNodeList=$bad NumNodes=$want" 75
 }
 
-# A device or a way between hosts that is bad is left out before it costs a run.
+# silent_nodes: those of the job on which nothing runs any more; none where that is true of all, since then it is not the nodes.
+silent_nodes() {
+    local node silent=()
+    for node in $(scontrol show hostnames "$SLURM_JOB_NODELIST"); do
+        { timeout 30 srun --overlap --mpi=none --nodes=1 --ntasks=1 --gpus=0 --nodelist="$node" true > /dev/null 2>&1 || echo "$node" > "$log.$node"; } &
+        probes+=($!)
+    done
+    wait "${probes[@]}"
+    for node in $(scontrol show hostnames "$SLURM_JOB_NODELIST"); do
+        [[ ! -e $log.$node ]] || silent+=("$node")
+        rm -f "$log.$node"
+    done
+    [[ ${#silent[@]} -eq $nodes ]] || echo "${silent[@]}"
+}
+probes=()
+
+# failed WHAT HOST…: keeps it, and gives up after too many without a new checkpoint in between.
+failed() {
+    local count
+    echo "$(date '+%F %T') start $start_number at step $after: $*" >> "$failures"
+    count=$(wc -l < "$failures")
+    [[ $count -le ${RESTARTS:-3} ]] || stop "failed $count times without progress since step $after: given up; $failures lists them, $log has the last words" 1
+}
+
+# A device or a way between hosts that is bad is left out before it costs a run. What merely differs is told.
 check_nodes() {
     local hosts
     [[ ${DOCTOR:-} == full ]] || return 0
     note "${start[*]} $lockstep doctor $CONFIG"
     run "$log" "$lockstep" doctor "$CONFIG" --json --runs-dir "$runs"
-    hosts=$(sed -n '/"bad_hosts"/ { s/.*\[//; s/\].*//; s/[", \t]\{1,\}/ /g; p }' "$log" | awk '{ print $1 }')
-    [[ $status -ne 0 ]] || return 0
-    [[ $hosts ]] || stop "lockstep doctor found a problem, or did not run; $log has its report" 1
-    again "lockstep doctor found $hosts bad ($log)" "$hosts"
+    [[ $status -ne 0 && ! $asked ]] || return 0
+    grep -a '^lockstep: ' "$log"
+    hosts=$(bad_hosts "$log")
+    [[ $hosts ]] || hosts=$(blame "$log" | cut -d ' ' -f 2)
+    if [[ ! $hosts ]] && grep -q '"bad_hosts"' "$log"; then return 0; fi
+    [[ $hosts ]] || stop "lockstep doctor did not come to an end; $log has its report" 1
+    failed "doctor" "$hosts"
+    # shellcheck disable=SC2086 # a word each
+    again "lockstep doctor found $hosts bad ($log)" $hosts
 }
 
+check_exports
 load_modules
 check_setting
 count_ranks
 already_out=$(job_has ExcNodeList)
+before=$(saved_step) after=$before
 find_starter
 [[ $asked ]] || check_nodes
-[[ ! $asked ]] || again "asked to stop before training began"
-before=$(saved_step)
+if [[ $asked ]]; then
+    failed "asked to stop before training began"
+    again "asked to stop before training began"
+fi
 train
 after=$(saved_step)
+if [[ $after -gt $before ]]; then rm -f "$failures"; fi
 # srun's status is 0, too, where it could not begin.
 if [[ $status -eq 0 ]] && ! grep -aq '^done: ' "$log"; then status=1; fi
 case $status in
-    0) note "done" && exit 0 ;;
-    75) again "saved at step $after" ;;
+    0) rm -f "$failures" && note "done" && exit 0 ;;
     2 | 3) stop "the run cannot go on (status $status): the line above says why" "$status" ;;
 esac
-if [[ $after -gt $before ]]; then rm -f "$failures"; fi
 read -r kind host <<< "$(blame "$log")"
-# A process that dies once may be anybody's fault; twice on the same host, it is the host's, as it is where nothing runs there any more.
-if [[ ${kind:-} == crash ]] && ! timeout 30 srun --overlap --mpi=none --nodes=1 --ntasks=1 --nodelist="$host" true 2> /dev/null; then kind=dead; fi
-echo "$(date '+%F %T') job $SLURM_JOB_ID: status $status at step $after${host:+, $kind $host}" >> "$failures"
-count=$(wc -l < "$failures")
-[[ $count -le ${RESTARTS:-3} ]] || stop "failed $count times without progress since step $after: given up; $failures lists them, $log has the last words" 1
-if [[ ${kind:-} == crash && $(grep -c "crash $host\$" "$failures") -lt 2 ]]; then host=; fi
-again "failed with status $status${host:+: $kind is $host}" "$host"
+if [[ $status -eq 75 || ($asked && ${kind:-} != dead) ]]; then
+    [[ $after -gt $before ]] || failed "asked to stop, and nothing new is saved (if this comes again: more --time, or a later --signal)"
+    again "saved at step $after"
+fi
+bad=()
+if ! queued_again; then read -ra bad <<< "$(silent_nodes)"; fi
+host=${host:+${host%%.*}}
+failed "status $status${host:+, $kind $host}"
+# A process that dies once may be anybody's fault; twice on the same host, it is the host's.
+if [[ $host && (${kind:-} != crash || $(grep -c "crash $host\$" "$failures") -ge 2) && " ${bad[*]} " != *" $host "* ]]; then bad+=("$host"); fi
+again "failed with status $status${host:+: $kind is $host}" "${bad[@]}"

@@ -76,20 +76,28 @@ mpirun_options() {
 
 # start_ranks MPIRUN…: runs it, and gives ranks the time to save: mpirun would kill them two seconds after Ctrl-C or SIGTERM, so it gets SIGUSR1
 # instead, which it passes on; only a second Ctrl-C ends it. (Its option for more than two seconds makes it wait as long after every failure.)
-# Returns its status: 75 after a stop.
+# Returns its status: 75 after a stop; `stopped` is then not empty.
+stopped=''
 start_ranks() {
-    local status=0 asked='' launcher
+    local status=0 launcher
     set -m # a process group of its own, which Ctrl-C does not reach
     "$@" < /dev/null &
     launcher=$!
     set +m
-    trap 'if [[ $asked ]]; then kill -TERM "$launcher"; else asked=1 && kill -USR1 "$launcher"; fi' INT TERM
-    trap 'kill -USR1 "$launcher"' HUP USR1
+    trap 'if [[ $stopped ]]; then kill -TERM "$launcher"; else stopped=1 && kill -USR1 "$launcher"; fi' INT TERM
+    trap 'stopped=1 && kill -USR1 "$launcher"' HUP USR1
     wait "$launcher" || status=$?
     while kill -0 "$launcher" 2> /dev/null; do
         status=0
         wait "$launcher" || status=$?
     done
     trap - INT TERM HUP USR1
+    if [[ $stopped && $status -eq 138 ]]; then status=75; fi # asked before it could listen: there is nothing to save
     return "$status"
+}
+
+# read_hosts FILE: "NAME slots=N" a line, as mpirun understands it: N is 1 where it is not told.
+read_hosts() {
+    sed -E 's/#.*//; s/(^|[[:space:]])slots[[:space:]]*=[[:space:]]*/ slots=/' "$1" |
+        awk 'NF { n = 1; for (i = 2; i <= NF; i++) if ($i ~ /^slots=/) n = substr($i, 7); print $1, "slots=" n }'
 }

@@ -74,16 +74,34 @@ static void differences(void **state) {
     facts[0].disk_free = 1 << 20;
     verdict = judged(facts);
     assert_int_equal(verdict.count, 3);
-    finds(&verdict, 0, "node1", "disk of the folder of runs is full");
-    finds(&verdict, 1, "node2", "its clock is 3.5 s behind that of node1");
-    finds(&verdict, 2, "node3", "not that of node1");
+    finds(&verdict, 0, "node3", "not that of node1");
+    finds(&verdict, 1, "node1", "disk of the folder of runs is full");
+    finds(&verdict, 2, "node2", "its clock is 3.5 s behind most others'");
+    assert_true(verdict.problem[0].grave && !verdict.problem[2].grave);
+
+    /* Rank 0's host is the one that is wrong: others measured their clocks against it, and do not see its folder. */
+    make_facts(facts);
+    for (int r = 2; r < RANKS; r++) facts[r].clock_s = -100, facts[r].sees_runs = 0;
+    verdict = judged(facts);
+    assert_int_equal(verdict.count, 2);
+    finds(&verdict, 0, "node1", "not that of node3");
+    finds(&verdict, 1, "node1", "its clock is 100.0 s ahead of");
+
+    /* A device that cannot be opened is told once, not as a difference, too. */
+    make_facts(facts);
+    memset(&facts[3].device, 0, sizeof facts[3].device);
+    facts[3].failed = 1;
+    snprintf(facts[3].message, sizeof facts[3].message, "no driver");
+    verdict = judged(facts);
+    assert_int_equal(verdict.count, 1);
+    finds(&verdict, 0, "node2", "its device cannot be used: no driver");
 }
 
 /* More findings than there is room for are counted. */
 static void many_findings(void **state) {
     (void)state;
     struct verdict verdict = {0};
-    for (int i = 0; i < 3 * PROBLEMS; i++) verdict_add(&verdict, "host", i, "finding %d", i);
+    for (int i = 0; i < 3 * PROBLEMS; i++) verdict_add(&verdict, "host", i, GRAVE, "finding %d", i);
     assert_int_equal(verdict.count, 3 * PROBLEMS);
     finds(&verdict, PROBLEMS - 1, "host", "finding 63");
 }
@@ -114,6 +132,12 @@ static void computations(void **state) {
     finds(&verdict, 1, "node2", "round 7 of the same step");
     finds(&verdict, 2, "node3", "its device is slow: 500 GFLOP/s where 1000 are usual");
     finds(&verdict, 3, "node3", "its device fails: ECC");
+
+    /* Of two devices nobody knows which is wrong. */
+    memset(&verdict, 0, sizeof verdict);
+    compute_judge(computed, facts, 2, &verdict);
+    assert_int_equal(verdict.count, 1);
+    finds(&verdict, 0, "", "rank 0 on node1 and rank 1 on node1 compute other bits");
 
     /* Another kind of device may have other bits; who shares cores may be slow. */
     memset(&verdict, 0, sizeof verdict);

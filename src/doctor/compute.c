@@ -30,11 +30,10 @@ static int write_tokens(struct bench *b) {
     return run_write_batch(run, &run->batch, run->rows);
 }
 
-/* Libraries that choose algorithms by timing would choose others on each rank. */
-static int share_choices(struct comm *comm, struct bench *b) {
-    const struct backend *backend = b->run.backend;
+/* Libraries that choose algorithms by timing would choose others on each rank. `opened`: this rank has an exec. */
+static int share_choices(struct comm *comm, const struct backend *backend, struct bench *b, int opened) {
     if (!backend->choices) return 0;
-    const char *mine = backend->choices(b->run.exec);
+    const char *mine = opened ? backend->choices(b->run.exec) : "";
     int64_t length = (int64_t)strlen(mine);
     int missing;
     TRY(comm_broadcast(comm, &length, sizeof length));
@@ -42,7 +41,7 @@ static int share_choices(struct comm *comm, struct bench *b) {
     TRY(comm_agree(comm, text ? 0 : fail(STATUS_FAILED, "out of memory")));
     if (comm->rank == 0) memcpy(text, mine, (size_t)length);
     int status = comm_broadcast(comm, text, length);
-    if (!status) status = backend->use_choices(b->run.exec, text, &missing);
+    if (!status && length && opened) status = backend->use_choices(b->run.exec, text, &missing);
     free(text);
     return status;
 }
@@ -150,46 +149,88 @@ static int compute(struct bench *b, int rank, double seconds, struct computed *c
 }
 
 /* A device that fails is a finding, not the end of the check: so the others go on. */
+static int fails(int status, struct computed *computed) {
+    if (!status || computed->failed) return status;
+    computed->failed = 1;
+    snprintf(computed->message, sizeof computed->message, "%.255s", fail_message());
+    return status;
+}
+
 int compute_check(struct comm *comm, const struct backend *backend, const struct config *config, double seconds,
-                  struct computed *computed) {
+                  int usable, struct computed *computed) {
     struct bench b = {0};
     const struct comm_phase before = comm->phase;
     memset(computed, 0, sizeof *computed);
     computed->wrong_round = -1;
     if (seconds <= 0) return 0;
     comm->phase = (struct comm_phase){"the check of the devices", -1, 600 + seconds, "its own limit"};
-    int status = comm_agree(comm, open_bench(comm, backend, config, &b));
-    if (!status) status = share_choices(comm, &b);
+    int opened = usable && !fails(open_bench(comm, backend, config, &b), computed);
+    int status = share_choices(comm, backend, &b, opened);
     if (!status) status = comm_agree(comm, 0); /* all begin at once */
-    if (!status && compute(&b, comm->rank, seconds, computed)) {
-        computed->failed = 1;
-        snprintf(computed->message, sizeof computed->message, "%.255s", fail_message());
-    }
+    if (!status && opened) fails(compute(&b, comm->rank, seconds, computed), computed);
     if (!status) status = comm_agree(comm, 0);
-    close_bench(&b);
+    if (usable) close_bench(&b);
     comm->phase = before;
     return status;
 }
 
-/* The bits that most ranks with a device of this kind have: those of the rank that is returned. */
+/* Whether this rank has bits to compare. */
+static int has_bits(const struct computed *computed) { return computed->rounds > 0 && !computed->failed; }
+
+/* The bits that most ranks with a device of this kind have: those of the rank that is returned; NONE where no more than half of them agree. */
 static int usual(const struct computed *computed, const struct facts *facts, int ranks, int rank) {
-    int best = rank, most = 0;
+    int best = NONE, most = 0, all = 0;
     for (int r = 0; r < ranks; r++) {
         int count = 0;
-        if (strcmp(facts[r].device.name, facts[rank].device.name) != 0 || computed[r].failed) continue;
+        if (strcmp(facts[r].device.name, facts[rank].device.name) != 0 || !has_bits(&computed[r])) continue;
+        all++;
+        if (best != NONE && !memcmp(computed[r].bits, computed[best].bits, 16)) continue;
         for (int other = 0; other < ranks; other++)
-            count += !computed[other].failed && !strcmp(facts[other].device.name, facts[r].device.name) &&
+            count += has_bits(&computed[other]) && !strcmp(facts[other].device.name, facts[r].device.name) &&
                      !memcmp(computed[other].bits, computed[r].bits, 16);
         if (count > most) most = count, best = r;
     }
-    return best;
+    return 2 * most > all ? best : NONE;
+}
+
+/* The first rank with a device of this kind, that has other bits. */
+static int other_bits(const struct computed *computed, const struct facts *facts, int rank) {
+    for (int r = 0; r < rank; r++)
+        if (has_bits(&computed[r]) && !strcmp(facts[r].device.name, facts[rank].device.name) &&
+            memcmp(computed[r].bits, computed[rank].bits, 16) != 0)
+            return r;
+    return NONE;
+}
+
+/* `most`: usual() of this rank. */
+static void judge_bits(const struct computed *computed, const struct facts *facts, int r, int most,
+                       struct verdict *verdict) {
+    const struct computed *c = &computed[r];
+    int other = most == NONE ? other_bits(computed, facts, r) : NONE;
+    if (c->failed)
+        verdict_add(verdict, facts[r].host, r, GRAVE, "its device fails: %s", c->message);
+    else if (c->wrong_round >= 0)
+        verdict_add(verdict, facts[r].host, r, GRAVE,
+                    "its device computes wrong: round %lld of the same step gave other bits than round 0; take it out "
+                    "of use",
+                    (long long)c->wrong_round);
+    else if (has_bits(c) && most != NONE && memcmp(c->bits, computed[most].bits, 16) != 0)
+        verdict_add(verdict, facts[r].host, r, GRAVE,
+                    "its device computes wrong: the same step has other bits than on rank %d on %s, which most devices "
+                    "of this kind agree with; take it out of use",
+                    most, facts[most].host);
+    else if (has_bits(c) && other != NONE)
+        verdict_add(verdict, "", -1, DIFFERS,
+                    "rank %d on %s and rank %d on %s compute other bits from the same step: one of the two is wrong; "
+                    "check again beside a third",
+                    other, facts[other].host, r, facts[r].host);
 }
 
 static double middle(const struct computed *computed, int ranks) {
     double *all = ranks > 0 ? calloc((size_t)ranks, sizeof *all) : NULL, median = 0;
     int count = 0;
     for (int r = 0; all && r < ranks; r++)
-        if (!computed[r].failed) all[count++] = computed[r].flops_per_s;
+        if (has_bits(&computed[r])) all[count++] = computed[r].flops_per_s;
     if (all) median = doctor_median(all, count);
     free(all);
     return median;
@@ -206,23 +247,14 @@ static int shares_cores(const struct facts *facts, int ranks, int rank) {
 void compute_judge(const struct computed *computed, const struct facts *facts, int ranks, struct verdict *verdict) {
     const double least = 0.7; /* of the median: ranks that share a host differ by less */
     double median = middle(computed, ranks);
+    int most = NONE;
     for (int r = 0; r < ranks; r++) {
         const struct computed *c = &computed[r];
-        int most = usual(computed, facts, ranks, r);
-        if (c->failed)
-            verdict_add(verdict, facts[r].host, r, "its device fails: %.250s", c->message);
-        else if (c->wrong_round >= 0)
-            verdict_add(verdict, facts[r].host, r,
-                        "its device computes wrong: round %lld of the same step gave other bits than round 0; take it "
-                        "out of use",
-                        (long long)c->wrong_round);
-        else if (memcmp(c->bits, computed[most].bits, 16) != 0)
-            verdict_add(verdict, facts[r].host, r,
-                        "its device computes wrong: the same step has other bits than on rank %d on %s, which most "
-                        "devices of this kind agree with; take it out of use",
-                        most, facts[most].host);
-        if (!c->failed && c->flops_per_s < least * median && !shares_cores(facts, ranks, r))
-            verdict_add(verdict, facts[r].host, r,
+        if (r == 0 || strcmp(facts[r].device.name, facts[r - 1].device.name) != 0)
+            most = usual(computed, facts, ranks, r);
+        judge_bits(computed, facts, r, most, verdict);
+        if (has_bits(c) && c->flops_per_s < least * median && !shares_cores(facts, ranks, r))
+            verdict_add(verdict, facts[r].host, r, GRAVE,
                         "its device is slow: %.4g GFLOP/s where %.4g are usual; look for other programs there, heat, "
                         "and power limits",
                         c->flops_per_s / 1e9, median / 1e9);
@@ -230,23 +262,26 @@ void compute_judge(const struct computed *computed, const struct facts *facts, i
 }
 
 void compute_print(const struct computed *computed, const struct facts *facts, int ranks, FILE *out) {
-    int low = 0, high = 0, most = usual(computed, facts, ranks, 0);
-    if (!computed[0].rounds && !computed[0].failed) return;
+    int low = NONE, high = NONE;
     for (int r = 0; r < ranks; r++) {
-        if (computed[r].flops_per_s < computed[low].flops_per_s) low = r;
-        if (computed[r].flops_per_s > computed[high].flops_per_s) high = r;
+        if (!has_bits(&computed[r])) continue;
+        if (low == NONE || computed[r].flops_per_s < computed[low].flops_per_s) low = r;
+        if (high == NONE || computed[r].flops_per_s > computed[high].flops_per_s) high = r;
     }
+    if (low == NONE) return;
+    int most = usual(computed, facts, ranks, low);
     fprintf(out, "%-14s %.4g GFLOP/s a rank (median); least %.4g: rank %d on %s; most %.4g\n", "compute",
             middle(computed, ranks) / 1e9, computed[low].flops_per_s / 1e9, low, facts[low].host,
             computed[high].flops_per_s / 1e9);
     fprintf(out, "%-14s ", "gradients");
-    for (int i = 0; i < 16; i++) fprintf(out, "%02x", computed[most].bits[i]);
-    fprintf(out, ", %lld rounds on rank 0\n", (long long)computed[0].rounds);
+    for (int i = 0; i < 16 && most != NONE; i++) fprintf(out, "%02x", computed[most].bits[i]);
+    fprintf(out, "%s, %lld rounds on rank %d\n", most == NONE ? "differ" : "", (long long)computed[low].rounds, low);
 }
 
 cJSON *compute_json(const struct computed *computed, int ranks) {
     cJSON *all = cJSON_CreateArray();
-    for (int r = 0; all && r < ranks && (computed[0].rounds || computed[0].failed); r++) {
+    for (int r = 0; all && r < ranks; r++) {
+        if (!computed[r].rounds && !computed[r].failed) continue;
         cJSON *one = cJSON_CreateObject();
         char hex[33];
         for (int i = 0; i < 16; i++) snprintf(hex + (size_t)i * 2, 3, "%02x", computed[r].bits[i]);

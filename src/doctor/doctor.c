@@ -65,11 +65,12 @@ static int print_json(const struct report *report, const struct comm *comm, cons
     for (int i = 0; i < verdict->count && i < PROBLEMS; i++) {
         const struct problem *p = &verdict->problem[i];
         cJSON *one = cJSON_CreateObject();
-        int known = !*p->host;
-        for (int k = 0; k < i; k++) known |= !strcmp(verdict->problem[k].host, p->host);
+        int known = !*p->host || !p->grave;
+        for (int k = 0; k < i; k++) known |= verdict->problem[k].grave && !strcmp(verdict->problem[k].host, p->host);
         if (!known) cJSON_AddItemToArray(bad, cJSON_CreateString(p->host));
         cJSON_AddStringToObject(one, "host", p->host);
         if (p->rank >= 0) cJSON_AddNumberToObject(one, "rank", p->rank);
+        cJSON_AddBoolToObject(one, "leave_out", p->grave && *p->host);
         cJSON_AddStringToObject(one, "text", p->text);
         cJSON_AddItemToArray(problems, one);
     }
@@ -99,7 +100,7 @@ static int examine(struct comm *comm, const struct doctor_request *request, stru
     if (request->own_model) own_config(backend, &config);
     TRY(facts_gather(comm, backend, request, &mine));
     TRY(network_measure(comm, request->quick, &report->network));
-    TRY(compute_check(comm, backend, &config, request->seconds, &made));
+    TRY(compute_check(comm, backend, &config, request->seconds, !mine.failed, &made));
     TRY(comm_gather_equal(comm, &mine, report->facts, sizeof mine));
     return comm_gather_equal(comm, &made, report->computed, sizeof made);
 }

@@ -28,6 +28,8 @@ struct facts {
     int64_t cores, threads, shm_free, disk_free; /* cores: that this rank may use */
     double clock_s;                              /* ahead of rank 0's */
     int32_t sees_runs;                           /* the file that rank 0 wrote into the folder of runs */
+    int32_t failed;                              /* the device cannot be used */
+    char message[256];                           /* then: why */
 };
 
 /* What a rank's device made of the same step, again and again; compute.c. */
@@ -59,14 +61,16 @@ struct network {
 struct problem {
     char host[64]; /* whose it is; "": nobody's alone */
     int rank;      /* -1: of the whole host, or of all */
-    char text[320];
+    int grave;     /* the host should be left out; else it merely differs */
+    char text[640];
 };
 enum { PROBLEMS = 64 };
 struct verdict {
     struct problem problem[PROBLEMS]; /* the first of them */
     int count;                        /* may be more than there is room for */
 };
-__attribute__((format(printf, 4, 5))) void verdict_add(struct verdict *verdict, const char *host, int rank,
+enum { DIFFERS, GRAVE };
+__attribute__((format(printf, 5, 6))) void verdict_add(struct verdict *verdict, const char *host, int rank, int grave,
                                                        const char *format, ...);
 
 /* What this rank is; takes its device. */
@@ -85,9 +89,10 @@ void network_print(const struct network *network, const struct comm *comm, FILE 
 cJSON *network_json(const struct network *network, const struct comm *comm);
 void network_free(struct network *network);
 
-/* A step of the config's model on this rank's device, alone, for so many seconds, on all ranks at once. */
+/* A step of the config's model on this rank's device, alone, for so many seconds, on all ranks at once. `usable`: this rank has a
+ * device. */
 int compute_check(struct comm *comm, const struct backend *backend, const struct config *config, double seconds,
-                  struct computed *computed);
+                  int usable, struct computed *computed);
 void compute_judge(const struct computed *computed, const struct facts *facts, int ranks, struct verdict *verdict);
 void compute_print(const struct computed *computed, const struct facts *facts, int ranks, FILE *out);
 cJSON *compute_json(const struct computed *computed, int ranks);

@@ -174,7 +174,11 @@ int facts_gather(struct comm *comm, const struct backend *backend, const struct 
     facts->cores = cores();
     facts->shm_free = room("/dev/shm");
     facts->disk_free = room(request->folder);
-    TRY(comm_agree(comm, backend->describe(comm, &facts->device)));
+    if (backend->describe(comm, &facts->device)) { /* a finding, not the end of the check */
+        facts->device = (struct device_info){0};
+        facts->failed = 1;
+        snprintf(facts->message, sizeof facts->message, "%.255s", fail_message());
+    }
     facts->threads = facts->device.threads ? facts->device.threads : omp_get_max_threads();
     TRY(compare_clocks(comm, &facts->clock_s));
     return look_for_file(comm, request->folder, &facts->sees_runs);

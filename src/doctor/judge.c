@@ -86,12 +86,13 @@ static double middle(const struct fact *fact, const struct facts *facts, int ran
     return median;
 }
 
-void verdict_add(struct verdict *verdict, const char *host, int rank, const char *format, ...) {
+void verdict_add(struct verdict *verdict, const char *host, int rank, int grave, const char *format, ...) {
     if (verdict->count++ >= PROBLEMS) return;
     struct problem *problem = &verdict->problem[verdict->count - 1];
     va_list args;
     snprintf(problem->host, sizeof problem->host, "%s", host);
     problem->rank = rank;
+    problem->grave = grave;
     va_start(args, format);
     vsnprintf(problem->text, sizeof problem->text, format, args);
     va_end(args);
@@ -105,10 +106,12 @@ static int is_said(const struct fact *fact, const struct facts *facts, int rank)
 }
 
 static void judge_fact(const struct fact *fact, const struct facts *facts, int ranks, struct verdict *verdict) {
-    char here[160], there[160];
+    char here[256], there[256];
     int most = usual(fact, facts, ranks);
     double median = fact->rule == PLENTY ? middle(fact, facts, ranks) : 0;
     for (int r = 0; r < ranks && fact->rule != TELL; r++) {
+        if (facts[r].failed && fact->at >= offsetof(struct facts, device) && fact->at < offsetof(struct facts, online))
+            continue; /* that it is not known is told already */
         if (fact->rule == AGREE ? equal(fact, &facts[r], &facts[most]) : (double)number(fact, &facts[r]) >= median / 2)
             continue;
         if (is_said(fact, facts, r)) continue;
@@ -117,29 +120,62 @@ static void judge_fact(const struct fact *fact, const struct facts *facts, int r
             write_value(fact, &facts[most], there, sizeof there);
         else
             snprintf(there, sizeof there, "%.1f GiB", median / (1 << 30));
-        verdict_add(verdict, facts[r].host, r, "%s: %s, and %s on %s; %s", fact->name, here, there,
+        verdict_add(verdict, facts[r].host, r, DIFFERS, "%s: %s, and %s on %s; %s", fact->name, here, there,
                     fact->rule == AGREE ? facts[most].host : "most", fact->advice);
     }
 }
 
+static int is_first_of_host(const struct facts *facts, int rank) {
+    for (int r = 0; r < rank; r++)
+        if (!strcmp(facts[r].host, facts[rank].host)) return 0;
+    return 1;
+}
+
+/* Clocks are told against rank 0's, which may itself be the one that is wrong. */
+static double middle_clock(const struct facts *facts, int ranks) {
+    double *all = ranks > 0 ? malloc((size_t)ranks * sizeof *all) : NULL, median = 0;
+    for (int r = 0; all && r < ranks; r++) all[r] = facts[r].clock_s;
+    if (all) median = doctor_median(all, ranks);
+    free(all);
+    return median;
+}
+
+/* Where most do not see what rank 0 wrote, it is rank 0's host that has another folder. */
+static void judge_folder(const struct facts *facts, int ranks, struct verdict *verdict) {
+    static const char text[] = "the folder of runs is not that of %s: checkpoints need one folder that all hosts see";
+    int hosts = 0, blind = 0, other = 0;
+    for (int r = 0; r < ranks; r++) {
+        if (!is_first_of_host(facts, r)) continue;
+        hosts++;
+        blind += !facts[r].sees_runs;
+        if (!facts[r].sees_runs) other = r;
+    }
+    if (blind > 1 && blind == hosts - 1) {
+        verdict_add(verdict, facts[0].host, -1, GRAVE, text, facts[other].host);
+        return;
+    }
+    for (int r = 0; r < ranks; r++)
+        if (is_first_of_host(facts, r) && !facts[r].sees_runs)
+            verdict_add(verdict, facts[r].host, -1, GRAVE, text, facts[0].host);
+}
+
 void facts_judge(const struct facts *facts, int ranks, struct verdict *verdict) {
-    const double clock_limit_s = 1, least_bytes = 64 << 20;
+    const double clock_limit_s = 1, least_bytes = 64 << 20, clock_s = middle_clock(facts, ranks);
+    for (int r = 0; r < ranks; r++)
+        if (facts[r].failed)
+            verdict_add(verdict, facts[r].host, r, GRAVE, "its device cannot be used: %s", facts[r].message);
+    judge_folder(facts, ranks, verdict);
     for (int i = 0; i < FACTS; i++) judge_fact(&table[i], facts, ranks, verdict);
     for (int r = 0; r < ranks; r++) {
-        int first = 0;
-        while (strcmp(facts[first].host, facts[r].host) != 0) first++;
-        if (first < r) continue;
-        if (facts[r].clock_s > clock_limit_s || facts[r].clock_s < -clock_limit_s)
-            verdict_add(verdict, facts[r].host, -1,
-                        "its clock is %.1f s %s that of %s: times of files and logs will mislead; see chronyc tracking",
-                        facts[r].clock_s < 0 ? -facts[r].clock_s : facts[r].clock_s,
-                        facts[r].clock_s < 0 ? "behind" : "ahead of", facts[0].host);
-        if (!facts[r].sees_runs)
-            verdict_add(verdict, facts[r].host, -1,
-                        "the folder of runs is not that of %s: checkpoints need one folder that all hosts see",
-                        facts[0].host);
-        if ((double)facts[r].disk_free < least_bytes)
-            verdict_add(verdict, facts[r].host, -1, "the disk of the folder of runs is full");
+        double ahead = facts[r].clock_s - clock_s;
+        if (!is_first_of_host(facts, r)) continue;
+        if (ahead > clock_limit_s || ahead < -clock_limit_s)
+            verdict_add(verdict, facts[r].host, -1, DIFFERS,
+                        "its clock is %.1f s %s most others': times of files and logs will mislead; see chronyc "
+                        "tracking",
+                        ahead < 0 ? -ahead : ahead, ahead < 0 ? "behind" : "ahead of");
+        if (facts[r].disk_free > 0 && (double)facts[r].disk_free < least_bytes)
+            verdict_add(verdict, facts[r].host, -1, DIFFERS, "the disk of the folder of runs is full");
     }
 }
 

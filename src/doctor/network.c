@@ -283,7 +283,7 @@ void network_judge(const struct network *network, const struct comm *comm, struc
             const struct link *link = link_of(network, a, b);
             if (!is_slow(link, &e) || is_to_blame(network, &e, a) || is_to_blame(network, &e, b)) continue;
             snprintf(found, sizeof found, "%.0f us, %.3g GB/s", link->latency_s * 1e6, link->bytes_per_s / 1e9);
-            verdict_add(verdict, "", -1, "the way between %s and %s is slow: %s, where %s are usual",
+            verdict_add(verdict, "", -1, DIFFERS, "the way between %s and %s is slow: %s, where %s are usual",
                         host_of(network, comm, a), host_of(network, comm, b), found, usual);
         }
     for (int a = 0; a < network->units; a++) {
@@ -291,7 +291,7 @@ void network_judge(const struct network *network, const struct comm *comm, struc
         if (!is_to_blame(network, &e, a) || !slow_with(network, &e, a, &b)) continue;
         const struct link *link = link_of(network, a < b ? a : b, a < b ? b : a);
         snprintf(found, sizeof found, "%.0f us, %.3g GB/s", link->latency_s * 1e6, link->bytes_per_s / 1e9);
-        verdict_add(verdict, host_of(network, comm, a), -1,
+        verdict_add(verdict, host_of(network, comm, a), -1, GRAVE,
                     "slow to and from most others, such as %s: %s, where %s are usual; look at its cable, its switch "
                     "port, and which network MPI takes",
                     host_of(network, comm, b), found, usual);
