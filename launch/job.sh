@@ -99,11 +99,20 @@ run() {
     status=0
     wait "$step" || status=$?
     while kill -0 "$step" 2> /dev/null; do
-        # Where a node has failed Slurm ends all that runs, and soon this script, too: there is nothing to wait for.
-        if [[ $(blame "$log") == dead* ]] && queued_again; then break; fi
+        if ! queued_again; then
+            status=0
+            wait "$step" || status=$?
+        # Where a node has failed Slurm ends all that runs, and soon this script, too: there is nothing to wait for. Else ranks save.
+        elif [[ $(blame "$log") == dead* ]]; then
+            break
+        else
+            sleep 0.3
+        fi
+    done
+    if ! kill -0 "$step" 2> /dev/null; then
         status=0
         wait "$step" || status=$?
-    done
+    fi
     step=
 }
 

@@ -5,17 +5,6 @@
 
 #include "base/check.h"
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double doctor_median(double *numbers, int count) {
-    if (count <= 0) return 0;
-    qsort(numbers, (size_t)count, sizeof *numbers, by_size);
-    return count % 2 ? numbers[count / 2] : (numbers[count / 2 - 1] + numbers[count / 2]) / 2;
-}
-
 /* What one check of all ranks has found. */
 struct report {
     struct facts *facts;       /* [ranks], on rank 0 */

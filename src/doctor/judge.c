@@ -1,6 +1,5 @@
 /* Facts of all ranks held against each other: one table says which must agree, and what to do where they do not. */
 #include <stddef.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,18 +83,6 @@ static double middle(const struct fact *fact, const struct facts *facts, int ran
     if (all) median = doctor_median(all, ranks);
     free(all);
     return median;
-}
-
-void verdict_add(struct verdict *verdict, const char *host, int rank, int grave, const char *format, ...) {
-    if (verdict->count++ >= PROBLEMS) return;
-    struct problem *problem = &verdict->problem[verdict->count - 1];
-    va_list args;
-    snprintf(problem->host, sizeof problem->host, "%s", host);
-    problem->rank = rank;
-    problem->grave = grave;
-    va_start(args, format);
-    vsnprintf(problem->text, sizeof problem->text, format, args);
-    va_end(args);
 }
 
 /* The first rank of each host speaks for it where the others of that host say the same. */
