@@ -10,6 +10,8 @@
 #   LOCKSTEP   the program (default: build/release/bin/lockstep) STARTER   srun or mpirun (default: what works)
 #   DOCTOR     full: `lockstep doctor` checks the nodes first    RESTARTS  without progress, at most (default 3)
 
+# shellcheck source=launch/lib.sh disable=SC1091
+. launch/lib.sh
 # shellcheck source=launch/blame.sh disable=SC1091
 . launch/blame.sh
 
@@ -137,14 +139,6 @@ find_starter() {
     esac
 }
 
-# The step of the newest checkpoint; -1: there is none.
-saved_step() {
-    local newest
-    newest=$(find "$runs/$run/ckpt" -maxdepth 1 2> /dev/null | grep -E '/step-[0-9]+$' | sort | tail -n 1)
-    newest=${newest##*step-}
-    if [[ $newest ]]; then echo $((10#$newest)); else echo -1; fi
-}
-
 train() {
     # shellcheck disable=SC2206 # words are what OPTIONS is
     local words=(train) more=(${OPTIONS:-})
@@ -240,7 +234,7 @@ load_modules
 check_setting
 count_ranks
 already_out=$(job_has ExcNodeList)
-before=$(saved_step) after=$before
+before=$(saved_step "$runs/$run") after=$before
 find_starter
 [[ $asked ]] || check_nodes
 if [[ $asked ]]; then
@@ -248,7 +242,7 @@ if [[ $asked ]]; then
     again "asked to stop before training began"
 fi
 train
-after=$(saved_step)
+after=$(saved_step "$runs/$run")
 if [[ $after -gt $before ]]; then rm -f "$failures"; fi
 # srun's status is 0, too, where it could not begin.
 if [[ $status -eq 0 ]] && ! grep -aq '^done: ' "$log"; then status=1; fi

@@ -101,3 +101,11 @@ read_hosts() {
     sed -E 's/#.*//; s/(^|[[:space:]])slots[[:space:]]*=[[:space:]]*/ slots=/' "$1" |
         awk 'NF { n = 1; for (i = 2; i <= NF; i++) if ($i ~ /^slots=/) n = substr($i, 7); print $1, "slots=" n }'
 }
+
+# saved_step RUNDIR: the step of the newest checkpoint; -1: there is none.
+saved_step() {
+    local newest
+    newest=$(find "$1/ckpt" -maxdepth 1 2> /dev/null | grep -E '/step-[0-9]+$' | sort | tail -n 1)
+    newest=${newest##*step-}
+    if [[ $newest ]]; then echo $((10#$newest)); else echo -1; fi
+}

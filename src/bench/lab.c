@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/philox.h"
 #include "infer/generate.h"
 #include "plan/tree.h"
 #include "run/run.h"
@@ -71,18 +70,6 @@ static int run_round(struct bench *b) {
     return run_segment(b, SEG_UPDATE);
 }
 
-/* Tokens drawn evenly; each one's target is the next. */
-static int write_tokens(struct bench *b) {
-    struct run *run = &b->run;
-    int64_t vocab = run->config->model.vocab;
-    for (int64_t i = 0; i < run->rows; i++) {
-        run->batch.tokens[i] = (int32_t)(philox((uint32_t)i, 0, 0, 0, 0, 0).word[0] % (uint64_t)vocab);
-        if (i) run->batch.targets[i - 1] = run->batch.tokens[i];
-    }
-    run->batch.targets[run->rows - 1] = run->batch.tokens[0];
-    return run_write_batch(run, &run->batch, run->rows);
-}
-
 static int open_bench(struct bench *b) {
     const struct lab_request *request = b->request;
     const struct config *config = request->config;
@@ -105,7 +92,7 @@ static int open_bench(struct bench *b) {
     b->run.block.lr = 1e-4;
     b->run.block.grad_scale = b->run.block.weight = 1;
     TRY(run_init(&b->run));
-    return write_tokens(b);
+    return run_write_random(&b->run);
 }
 
 static void close_bench(struct bench *b) {

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/philox.h"
 #include "doctor/doctor.h"
 #include "plan/tree.h"
 #include "run/run.h"
@@ -18,17 +17,6 @@ struct bench {
     int64_t bytes;
     const char *fault; /* LOCKSTEP_FAULT, for tests: as lockstep train has it, with rounds for steps */
 };
-
-/* Tokens drawn evenly, the same on all ranks. */
-static int write_tokens(struct bench *b) {
-    struct run *run = &b->run;
-    for (int64_t i = 0; i < run->rows; i++) {
-        run->batch.tokens[i] =
-            (int32_t)(philox((uint32_t)i, 0, 0, 0, 0, 0).word[0] % (uint64_t)run->config->model.vocab);
-        run->batch.targets[i ? i - 1 : run->rows - 1] = run->batch.tokens[i];
-    }
-    return run_write_batch(run, &run->batch, run->rows);
-}
 
 /* Libraries that choose algorithms by timing would choose others on each rank. `opened`: this rank has an exec. */
 static int share_choices(struct comm *comm, const struct backend *backend, struct bench *b, int opened) {
@@ -67,7 +55,7 @@ static int open_bench(struct comm *comm, const struct backend *backend, const st
     b->gradients = malloc((size_t)b->bytes);
     if (!b->gradients) return fail(STATUS_FAILED, "out of memory");
     TRY(run_init(&b->run));
-    return write_tokens(b);
+    return run_write_random(&b->run);
 }
 
 static void close_bench(struct bench *b) {

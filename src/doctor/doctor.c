@@ -78,6 +78,7 @@ static void own_config(const struct backend *backend, struct config *config) {
     config->model.heads = gpu ? 16 : 4;
     config->model.context = config->train.seq_len = gpu ? 1024 : 128;
     config->train.micro_batch = 4;
+    config->train.precision = gpu ? PRECISION_BF16 : PRECISION_FP32;
 }
 
 static int examine(struct comm *comm, const struct doctor_request *request, struct report *report) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
+#include "base/philox.h"
 #include "model/model.h"
 #include "plan/tree.h"
 
@@ -306,4 +307,14 @@ int run_write_batch(struct run *run, const struct batch *batch, int64_t rows) {
         if (inputs[i].buf != NONE)
             TRY(run->backend->copy(run->exec, inputs[i].buf, 0, inputs[i].data, bytes, COPY_TO_DEVICE));
     return 0;
+}
+
+int run_write_random(struct run *run) {
+    int64_t vocab = run->config->model.vocab;
+    for (int64_t i = 0; i < run->rows; i++) {
+        run->batch.tokens[i] = (int32_t)(philox((uint32_t)i, 0, 0, 0, 0, 0).word[0] % (uint64_t)vocab);
+        if (i) run->batch.targets[i - 1] = run->batch.tokens[i];
+    }
+    run->batch.targets[run->rows - 1] = run->batch.tokens[0];
+    return run_write_batch(run, &run->batch, run->rows);
 }

@@ -69,6 +69,9 @@ int run_find_checkpoints(const char *name, char *path, int64_t size, int *among)
 int run_write_block(struct run *run);
 int run_write_batch(struct run *run, const struct batch *batch, int64_t rows);
 
+/* A batch of tokens drawn evenly, the same everywhere, for measuring: each one's target is the next. */
+int run_write_random(struct run *run);
+
 /* How documents of a sequence are treated, by data.documents. */
 enum documents run_documents(const struct config *config);
 

@@ -118,6 +118,19 @@ complains 'rank 1 on [^ ]+ has no GPU that can be used, while others have'
 expect 1 with_rank_1 SHIM_FAIL=cudaMalloc:3:2 --run small
 complains 'out of memory'
 
+say "the doctor: GPUs by name, and what is wrong with one of them"
+doctor=(doctor run.yaml --seconds 0.2)
+expect 0 ranks 3 "$SHIM" "${doctor[@]}" --use-amp
+prints '^device +shim$' "the device"
+prints '^computes with +driver for CUDA 13.0, .*NCCL 2.28.3$' "the libraries"
+prints '^gradients +[0-9a-f]{32}, ' "the bits"
+expect 1 "$MPIRUN" -np 2 "$SHIM" "${doctor[@]}" : -np 1 -x SHIM_FAIL=cudaMalloc:3:2 "$SHIM" "${doctor[@]}"
+complains '1 problem found; the first: rank 2 on [^ ]+: its device fails: GPU 2 .*out of memory'
+expect 1 "$MPIRUN" -np 2 "$SHIM" "${doctor[@]}" : -np 1 -x SHIM_DEVICES=0 "$SHIM" "${doctor[@]}"
+complains '1 problem found; the first: rank 2 on [^ ]+: its device cannot be used: .*the driver shows no GPU'
+LOCKSTEP_FAULT=flip-params:1:0 expect 1 ranks 3 "$SHIM" "${doctor[@]}"
+complains 'rank 1 on [^ ]+: its device computes wrong'
+
 say "ranks, devices and networks that fail end the job soon; all leave NCCL"
 unset SHIM_NCCL_LATE
 most_s=${LOCKSTEP_MOST_S:-40} # 5 to 10 s are usual where nothing else runs
